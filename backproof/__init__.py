@@ -1,0 +1,46 @@
+"""Backproof proves hand-written gradients against PyTorch autograd and finite differences.
+
+What stands here is imported when it is first used: ``import backproof`` and ``backproof --help`` load no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from backproof.generator import architectures, random_architecture
+    from backproof.implementations import Implementation, NumPyImplementation, Pass, TorchImplementation
+    from backproof.verification import Unsupported, verify
+    from reference import Architecture, ArchitectureError
+
+__version__ = "0.1.0"
+__all__ = [
+    "Architecture",
+    "ArchitectureError",
+    "Implementation",
+    "NumPyImplementation",
+    "Pass",
+    "TorchImplementation",
+    "Unsupported",
+    "architectures",
+    "random_architecture",
+    "verify",
+]
+
+_HOME = {
+    "Architecture": "reference",
+    "ArchitectureError": "reference",
+    "Implementation": "backproof.implementations",
+    "NumPyImplementation": "backproof.implementations",
+    "Pass": "backproof.implementations",
+    "TorchImplementation": "backproof.implementations",
+    "Unsupported": "backproof.verification",
+    "architectures": "backproof.generator",
+    "random_architecture": "backproof.generator",
+    "verify": "backproof.verification",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'backproof' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)

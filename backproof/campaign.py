@@ -1,0 +1,119 @@
+"""Many architectures, over several processes, in an order that does not depend on them."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from multiprocessing import get_context
+
+import torch
+from threadpoolctl import threadpool_limits
+
+from backproof.generator import drawable, random_architecture
+from backproof.implementations import Implementation, load
+from backproof.verification import DTYPES, Unsupported, Verification
+from reference import Architecture, Node
+from reference.ops import STRUCTURAL
+from reports import Agreement
+
+BATCH = 8
+"""Architectures handed to a process at a time."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What to verify: ``examples`` random architectures, each in every dtype.
+
+    Attributes
+    ----------
+    implementation
+        By name, for every process loads its own.
+    examples, seed
+        Example i of seed s is ``random_architecture(s * 2**32 + i)``.
+    dtypes
+        Names of dtypes, the first one first.
+    layers
+        Ops to draw from; None: all that the implementation supports.
+    """
+
+    implementation: str = "numpy"
+    examples: int = 500
+    seed: int = 0
+    dtypes: tuple[str, ...] = ("float64", "float32")
+    layers: tuple[str, ...] | None = None
+
+    def checked(self) -> Campaign:
+        """Return the campaign with its layers filled in.
+
+        Raises
+        ------
+        ValueError
+            A layer, dtype or implementation is unknown or unsupported.
+        """
+        for dtype in self.dtypes:
+            if dtype not in DTYPES:
+                raise ValueError(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
+        implementation = load(self.implementation)
+        supported = tuple(row.op for row in drawable(self.layers) if supports(implementation, row.op))
+        for name in self.layers or ():
+            if name not in supported:
+                raise Unsupported(f"{implementation.name} does not support {name}")
+        layers = self.layers or tuple(op for op in supported)
+        if not any(op not in STRUCTURAL for op in layers) and self.layers is None:
+            raise Unsupported(f"{implementation.name} supports no layer of the catalogue")
+        return Campaign(self.implementation, self.examples, self.seed, self.dtypes, layers)
+
+    def agreements(self, workers: int) -> Iterator[list[Agreement]]:
+        """Verify example after example: for each, one agreement per dtype."""
+        if workers == 1:
+            _start()
+            yield from (self.example(i) for i in range(self.examples))
+            return
+        executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(True,))
+        try:
+            waiting: deque[Future[list[list[Agreement]]]] = deque()
+            starts = iter(range(0, self.examples, BATCH))
+            for start in starts:
+                waiting.append(executor.submit(self._batch, start))
+                if len(waiting) >= 3 * workers:
+                    yield from waiting.popleft().result()
+            while waiting:
+                yield from waiting.popleft().result()
+        finally:
+            executor.shutdown(wait=False, cancel_futures=True)
+
+    def _batch(self, start: int) -> list[list[Agreement]]:
+        return [self.example(i) for i in range(start, min(start + BATCH, self.examples))]
+
+    def example(self, number: int) -> list[Agreement]:
+        """Verify one example."""
+        architecture = random_architecture((self.seed << 32) + number, self.layers)
+        return agreements(architecture, _loaded(self.implementation), self.dtypes)
+
+
+def agreements(architecture: Architecture, implementation: Implementation, dtypes: Sequence[str]) -> list[Agreement]:
+    """Verify one architecture in several dtypes, which share the reference and the finite differences."""
+    verification = Verification(architecture, implementation)
+    return [verification.agreement(dtype) for dtype in dtypes]
+
+
+def supports(implementation: Implementation, op: str) -> bool:
+    """Whether an implementation runs an op, whatever its arguments."""
+    return op in STRUCTURAL or implementation.supports(Node("any", op, {}, ("x",)))
+
+
+@cache
+def _loaded(name: str) -> Implementation:
+    return load(name)
+
+
+def _start(child: bool = False) -> None:
+    """One thread each: the arrays are small, and the processes already fill the machine."""
+    if child:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+    torch.set_num_threads(1)
+    threadpool_limits(1)

@@ -1,0 +1,164 @@
+"""Running a whole architecture through an implementation that runs single nodes.
+
+The composition is :class:`impl.Network`'s: order, sums over branches and tied weights are the same for every
+implementation, and are themselves verified by running them against PyTorch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from backproof.implementations import Implementation, Pass
+from impl.layer import Array, Gradients, Layer, Step
+from impl.network import Network, NetworkStep
+from impl.network import Node as NetworkNode
+from reference import Node, Run, Tensor, Twin, Values
+from reference.run import Kind
+
+
+class ImplementationFailed(Exception):
+    """The implementation under test raised: a finding, with the node and the pass in which it happened."""
+
+    def __init__(self, node: Node, phase: str, error: Exception) -> None:
+        super().__init__(f"node {node.name} ({node.op}), {phase}: {type(error).__name__}: {error}")
+        self.node = node
+
+
+class WrongArray(Exception):
+    """The implementation returned something that cannot be compared: no array, or one of another shape."""
+
+    def __init__(self, node: Node, kind: Kind, name: str, message: str) -> None:
+        super().__init__(message)
+        self.node, self.kind, self.name = node, kind, name
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A run, and which way its layers decided (equal branches: the same smooth piece)."""
+
+    run: Run
+    branches: tuple[Array, ...]
+
+
+def call(
+    implementation: Implementation,
+    node: Node,
+    parameters: Mapping[str, Array],
+    inputs: tuple[Array, ...],
+    training: bool,
+    noise: tuple[Array, ...],
+) -> Pass:
+    """Run one node forward; whatever it raises becomes :class:`ImplementationFailed`."""
+    try:
+        result = Pass(*implementation.forward(node, parameters, inputs, training=training, noise=noise))
+    except Exception as error:
+        raise ImplementationFailed(node, "forward", error) from error
+    return result._replace(outputs=tuple(_array(node, "output", str(i), y) for i, y in enumerate(result.outputs)))
+
+
+def _array(node: Node, kind: Kind, name: str, found: Any, shape: tuple[int, ...] | None = None) -> Array:
+    if isinstance(found, np.generic):
+        found = np.asarray(found)
+    if not isinstance(found, np.ndarray):
+        raise WrongArray(node, kind, name, f"is {type(found).__name__}, wanted an array")
+    if shape is not None and found.shape != shape:
+        raise WrongArray(node, kind, name, f"has shape {found.shape}, wanted {shape}")
+    return found
+
+
+class _Composed(Layer):
+    """One node of an implementation, with the contract of a layer of :mod:`impl`."""
+
+    def __init__(self, implementation: Implementation, node: Node, twin: Twin, noise: tuple[Array, ...]) -> None:
+        self.implementation, self.node, self.noise = implementation, node, noise
+        self.shapes = [tuple(y.shape) for y in twin.outputs[node.name]]
+
+    def forward(self, parameters: Mapping[str, Array], *inputs: Array, **options: Any) -> Step:
+        node = self.node
+        done = call(self.implementation, node, parameters, inputs, options["training"], self.noise)
+        if len(done.outputs) != len(self.shapes):
+            raise WrongArray(node, "output", "0", f"{len(done.outputs)} outputs came, wanted {len(self.shapes)}")
+        for i, (y, shape) in enumerate(zip(done.outputs, self.shapes)):
+            _array(node, "output", str(i), y, shape)
+
+        def backward(grad_output: tuple[Array | None, ...]) -> Gradients:
+            grads, own = go_back(node, done, grad_output, inputs, parameters)
+            return Gradients(grads, own)
+
+        return Step(done.outputs, backward, done.updates, done.branches)
+
+
+def go_back(
+    node: Node,
+    done: Pass,
+    grad_outputs: tuple[Array | None, ...],
+    inputs: tuple[Array, ...],
+    parameters: Mapping[str, Array],
+) -> tuple[tuple[Array | None, ...], dict[str, Array]]:
+    """Run one node backward and check that what comes back can be compared."""
+    try:
+        grads, own = done.backward(grad_outputs)
+        grads, own = tuple(grads), dict(own)
+    except Exception as error:
+        raise ImplementationFailed(node, "backward", error) from error
+    if len(grads) != len(inputs):
+        raise WrongArray(node, "adjoint", "0", f"{len(grads)} gradients came back for {len(inputs)} inputs")
+    for i, (g, x) in enumerate(zip(grads, inputs)):
+        if g is not None:
+            _array(node, "adjoint", str(i), g, x.shape)
+    for name, g in own.items():
+        if name not in parameters:
+            raise WrongArray(node, "parameter", str(name), "is the gradient of no parameter")
+        _array(node, "parameter", name, g, parameters[name].shape)
+    return grads, own
+
+
+def forward(implementation: Implementation, twin: Twin, values: Values, dtype: str) -> NetworkStep:
+    """Run the twin's architecture forward in ``dtype``.
+
+    Raises
+    ------
+    ImplementationFailed
+        The implementation raised.
+    WrongArray
+        It returned something that cannot be compared.
+    """
+    nodes = [
+        NetworkNode(n.name, _Composed(implementation, n, twin, values.noise.get(n.name, ())), n.inputs, n.shares)
+        for n in twin.architecture.nodes
+    ]
+    network = Network([i.name for i in twin.architecture.inputs], nodes, twin.architecture.outputs)
+    parameters = {f"{o}.{n}": _cast(a, dtype) for o, arrays in values.parameters.items() for n, a in arrays.items()}
+    inputs = [_cast(values.inputs[i.name], dtype) for i in twin.architecture.inputs]
+    return network.forward(parameters, *inputs, training=twin.architecture.training)
+
+
+def _cast(array: Array, dtype: str) -> Array:
+    return array.astype(dtype) if array.dtype.kind == "f" else array
+
+
+def run(implementation: Implementation, twin: Twin, values: Values, dtype: str) -> Traced:
+    """Run the twin's architecture forward and backward in ``dtype``; it raises what :func:`forward` raises."""
+    step = forward(implementation, twin, values, dtype)
+    cotangents = [
+        _cast(values.cotangents[r], dtype) if r in values.cotangents else None for r in twin.architecture.outputs
+    ]
+    gradients = step.backward(cotangents if len(cotangents) > 1 else cotangents[0])
+    tensors: dict[Tensor, Array] = {}
+    for name, outputs in step.outputs.items():
+        tensors |= {Tensor("output", name, str(i)): y for i, y in enumerate(outputs)}
+    for owner, arrays in values.parameters.items():
+        for name, array in arrays.items():
+            key = f"{owner}.{name}"
+            if name in twin.buffers[owner]:
+                tensors[Tensor("update", owner, name)] = step.updates.get(key, _cast(array, dtype))
+            elif key in gradients.parameters:
+                tensors[Tensor("parameter", owner, name)] = gradients.parameters[key]
+    for name, adjoints in gradients.adjoints.items():
+        kind: Kind = "input" if name in values.inputs else "adjoint"
+        tensors |= {Tensor(kind, name, str(i)): g for i, g in enumerate(adjoints) if g is not None}
+    return Traced(Run(tensors), step.branches)

@@ -1,0 +1,191 @@
+"""A network: a directed acyclic graph of layers, itself a layer with the same contract.
+
+Backpropagation lives here: run forward in order, then go through the nodes in reverse, hand every node the sum of
+what flowed back along all its uses, and add up the gradients of parameters that are used more than once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from impl.layer import Array, Gradients, Layer, Noise, Output, Shape, Step, draws
+
+
+@dataclass(frozen=True, eq=False)
+class Node:
+    """A layer at its place in a network.
+
+    Attributes
+    ----------
+    name
+        Without dots; the parameters are called ``name.weight`` ...
+    layer
+        Anything with the contract of :class:`impl.layer.Layer`, a network included.
+    inputs
+        Names of network inputs or earlier nodes; ``"lstm.1"`` is the second output of the node ``lstm``.
+    shares
+        The earlier node whose parameters this one reuses (tied weights).
+    options
+        Keywords handed to the layer's forward at every run.
+    """
+
+    name: str
+    layer: Layer
+    inputs: Sequence[str]
+    shares: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NetworkStep(Step):
+    """A step that also shows the output of every node, by name."""
+
+    outputs: Mapping[str, Output] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NetworkGradients(Gradients):
+    """Gradients that also show dE/d(output) of every node and input, by name: one per output, None where none flows."""
+
+    adjoints: Mapping[str, tuple[Array | None, ...]] = field(default_factory=dict)
+
+
+class Network(Layer):
+    """A directed acyclic graph of layers.
+
+    Parameters
+    ----------
+    inputs
+        Names of the inputs, in the order in which ``forward`` takes them.
+    nodes
+        In an order in which every node stands after those that it uses.
+    outputs
+        What ``forward`` returns: one name gives an array, several give a tuple.
+
+    Raises
+    ------
+    ValueError
+        A name is used twice or holds a dot, or a node or output refers to what does not stand before it.
+    """
+
+    def __init__(self, inputs: Sequence[str], nodes: Iterable[Node], outputs: Sequence[str]) -> None:
+        self.inputs = tuple(inputs)
+        self.nodes = tuple(nodes)
+        self._slots: dict[str, tuple[str, int]] = {}
+        known = set(self.inputs)
+        if len(known) < len(self.inputs):
+            raise ValueError(f"Network: an input name stands twice in {self.inputs}")
+        for node in self.nodes:
+            if "." in node.name or node.name in known:
+                raise ValueError(f"Network: the name {node.name!r} is used twice or holds a dot")
+            for reference in node.inputs:
+                self._slots[reference] = self._slot(reference, known, f"node {node.name!r}")
+            if node.shares is not None and node.shares not in known - set(self.inputs):
+                raise ValueError(f"Network: node {node.name!r} shares {node.shares!r}, no node before it")
+            known.add(node.name)
+        self.outputs = tuple(outputs)
+        for reference in self.outputs:
+            self._slots[reference] = self._slot(reference, known, "outputs")
+
+    @staticmethod
+    def _slot(reference: str, known: set[str], where: str) -> tuple[str, int]:
+        name, _, index = reference.partition(".")
+        if name not in known or (index and not index.isdecimal()):
+            raise ValueError(f"Network: {where} uses {reference!r}, which does not stand before it")
+        return name, int(index or 0)
+
+    @property
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return {
+            f"{node.name}.{name}": shape
+            for node in self.nodes
+            if node.shares is None
+            for name, shape in node.layer.parameter_shapes.items()
+        }
+
+    def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
+        return {
+            f"{node.name}.{name}": array
+            for node in self.nodes
+            if node.shares is None
+            for name, array in node.layer.initial(rng, dtype).items()
+        }
+
+    def forward(
+        self, parameters: Mapping[str, Array], *inputs: Array, training: bool = True, noise: Noise = None
+    ) -> NetworkStep:
+        """Run the nodes in order. Noise given as arrays is taken by the nodes in turn.
+
+        Raises
+        ------
+        ValueError
+            The number of inputs is wrong.
+        """
+        if len(inputs) != len(self.inputs):
+            raise ValueError(f"Network: got {len(inputs)} inputs, wanted {len(self.inputs)}: {self.inputs}")
+        noise = draws(noise)
+        scoped: dict[str, dict[str, Array]] = {node.name: {} for node in self.nodes}
+        for key, array in parameters.items():
+            owner, _, name = key.partition(".")
+            scoped.setdefault(owner, {})[name] = array
+        values: dict[str, tuple[Array, ...]] = {name: (x,) for name, x in zip(self.inputs, inputs)}
+        steps: dict[str, Step] = {}
+        updates: dict[str, Array] = {}
+        for node in self.nodes:
+            owner = node.shares or node.name
+            arrays = [values[name][index] for name, index in map(self._slots.__getitem__, node.inputs)]
+            step = node.layer.forward(scoped[owner], *arrays, training=training, noise=noise, **node.options)
+            steps[node.name] = step
+            values[node.name] = step.output if isinstance(step.output, tuple) else (step.output,)
+            # A layer that runs twice updates its buffers twice, so the second run starts from the first's.
+            scoped[owner] |= step.updates
+            updates.update((f"{owner}.{name}", array) for name, array in step.updates.items())
+        results = tuple(values[name][index] for name, index in map(self._slots.__getitem__, self.outputs))
+
+        def backward(grad_output: Any) -> NetworkGradients:
+            adjoints: dict[str, list[Array | None]] = {name: [None] * len(v) for name, v in values.items()}
+
+            def flow(reference: str, gradient: Array | None) -> None:
+                name, index = self._slots[reference]
+                so_far = adjoints[name][index]
+                if gradient is not None:
+                    adjoints[name][index] = gradient if so_far is None else so_far + gradient
+
+            for reference, gradient in zip(self.outputs, (grad_output,) if len(results) == 1 else grad_output):
+                flow(reference, gradient)
+            total: dict[str, Array] = {}
+            for node in reversed(self.nodes):
+                arriving = tuple(adjoints[node.name])
+                if all(gradient is None for gradient in arriving):
+                    continue
+                step = steps[node.name]
+                gradients = step.backward(arriving if isinstance(step.output, tuple) else arriving[0])
+                for reference, gradient in zip(node.inputs, gradients.inputs):
+                    flow(reference, gradient)
+                for name, gradient in gradients.parameters.items():
+                    key = f"{node.shares or node.name}.{name}"
+                    total[key] = total[key] + gradient if key in total else gradient
+            return NetworkGradients(
+                tuple(adjoints[name][0] for name in self.inputs),
+                total,
+                {name: tuple(arrays) for name, arrays in adjoints.items()},
+            )
+
+        return NetworkStep(
+            results[0] if len(results) == 1 else results,
+            backward,
+            updates,
+            tuple(branch for step in steps.values() for branch in step.branches),
+            {name: step.output for name, step in steps.items()},
+        )
+
+
+def Sequential(*layers: Layer) -> Network:  # noqa: N802 (torch.nn's name for it)
+    """Chain layers into a network whose nodes are named "0", "1" ..., as in torch.nn.Sequential."""
+    names = ["input", *map(str, range(len(layers)))]
+    return Network(names[:1], [Node(n, layer, (p,)) for p, n, layer in zip(names, names[1:], layers)], names[-1:])

@@ -1,0 +1,57 @@
+"""Windows that slide over the last axes of an array: what convolutions and poolings of every rank share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from impl.layer import Array, Layer, Shape, reject
+
+
+def per_axis(layer: Layer, argument: str, rank: int, least: int) -> Shape:
+    """Return an argument that is one integer, or ``rank`` of them, as ``rank`` of them.
+
+    Raises
+    ------
+    ValueError
+        It is neither, or one is smaller than ``least``.
+    """
+    value = getattr(layer, argument)
+    sizes = (value,) * rank if np.ndim(value) == 0 else tuple(value)
+    if len(sizes) != rank or not all(isinstance(n, int | np.integer) and n >= least for n in sizes):
+        raise reject(layer, argument, value, f"{rank} integers or a single one, at least {least}")
+    return sizes
+
+
+def with_batch(layer: Layer, x: Array, rank: int, channels: int | None = None) -> Array:
+    """Return ``(N, C, *spatial)`` as it is, and ``(C, *spatial)`` as a batch of one.
+
+    Raises
+    ------
+    ValueError
+        It has another rank or, where ``channels`` is given, another C.
+    """
+    if x.ndim not in (rank + 1, rank + 2) or channels not in (None, x.shape[-rank - 1]):
+        wanted = ", ".join(["C" if channels is None else str(channels), *("D", "H", "W")[-rank:]])
+        raise reject(layer, "the shape of its input", x.shape, f"(N, {wanted}) or ({wanted})")
+    return x if x.ndim == rank + 2 else x[None]
+
+
+def windows(x: Array, kernel: Shape, stride: Shape, dilation: Shape) -> Array:
+    """View ``(N, C, *spatial)`` as ``(N, C, *kernel, *out)``: entry (k, o) is ``x[o * stride + k * dilation]``."""
+    sizes = zip(x.shape[2:], kernel, stride, dilation)
+    out = tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in sizes)
+    along_kernel = tuple(step * d for step, d in zip(x.strides[2:], dilation))
+    along_out = tuple(step * s for step, s in zip(x.strides[2:], stride))
+    steps = (*x.strides[:2], *along_kernel, *along_out)
+    return np.lib.stride_tricks.as_strided(x, (*x.shape[:2], *kernel, *out), steps, writeable=False)
+
+
+def overlap_add(pieces: Array, spatial: Shape, stride: Shape, dilation: Shape) -> Array:
+    """Add windows ``(N, C, *kernel, *out)`` back into ``(N, C, *spatial)``: the adjoint of :func:`windows`."""
+    rank = len(spatial)
+    total = np.zeros(pieces.shape[:2] + spatial, pieces.dtype)
+    for offset in np.ndindex(pieces.shape[2 : 2 + rank]):
+        starts = [k * d for k, d in zip(offset, dilation)]
+        reach = [slice(a, a + s * n, s) for a, s, n in zip(starts, stride, pieces.shape[2 + rank :])]
+        total[..., *reach] += pieces[:, :, *offset]
+    return total

@@ -1,0 +1,40 @@
+"""Chores: ``nox`` runs tests, lint and types; ``nox -s deep`` searches for much longer."""
+
+import nox
+
+nox.options.sessions = ["tests", "lint", "types"]
+
+
+def install(session: nox.Session, extras: str) -> None:
+    """Install the project with what was tested."""
+    session.install("-c", "constraints.txt", "-e", f".[{extras}]")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Property tests of everything, on two processes."""
+    install(session, "test")
+    session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def deep(session: nox.Session) -> None:
+    """The same tests with twenty times the examples."""
+    install(session, "test")
+    session.run("pytest", "-n", "2", "--hypothesis-profile=deep", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, and the walls between the packages."""
+    install(session, "lint")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("lint-imports")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Types, strictly."""
+    install(session, "lint")
+    session.run("mypy")

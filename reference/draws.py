@@ -1,0 +1,54 @@
+"""Random decisions of torch, answered from given noise, so that every implementation takes the same ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from reference.architecture import ArchitectureError
+from reference.run import Array
+
+_BERNOULLI = torch.ops.aten.bernoulli_.float
+
+
+class Draws(TorchDispatchMode):
+    """Answers torch's own draws, in the order in which torch makes them.
+
+    Without noise it records the shapes that are drawn, in ``shapes``. With noise, a Bernoulli draw is
+    ``noise < p``; it catches the draws inside LSTM and attention, too.
+
+    Raises
+    ------
+    ArchitectureError
+        torch draws from a distribution that is not covered.
+    """
+
+    def __init__(self, noise: Iterable[Array] | None = None) -> None:
+        super().__init__()
+        self.shapes: list[tuple[int, ...]] = []
+        self._noise: Iterator[Array] | None = None if noise is None else iter(noise)
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        """Let everything pass but draws."""
+        if torch.Tag.nondeterministic_seeded not in func.tags:
+            return func(*args, **(kwargs or {}))
+        if func is not _BERNOULLI:
+            raise ArchitectureError(f"torch draws with {func}, which is not covered")
+        target: Tensor = args[0]
+        self.shapes.append(tuple(target.shape))
+        if self._noise is None:
+            return target
+        return target.copy_(torch.from_numpy(next(self._noise) < args[1]))
+
+
+def recorded(run: Callable[[], Any]) -> tuple[Any, tuple[tuple[int, ...], ...]]:
+    """Run something, and return its result with the shapes of the draws that torch made in it."""
+    with Draws() as mode:
+        result = run()
+    return result, tuple(mode.shapes)

@@ -1,0 +1,121 @@
+"""Which ops there are: the classes of torch.nn by their own names, and a short table of structural ops."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache, partial, reduce
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+CONTAINERS = frozenset(
+    "Module Container ModuleDict ModuleList ParameterDict ParameterList Sequential RNNBase RNNCellBase DataParallel "
+    "SyncBatchNorm NLLLoss2d".split()
+)
+
+
+def _cat(*xs: Tensor, dim: int = 0) -> Tensor:
+    return torch.cat(xs, dim)
+
+
+def _mean(x: Tensor, *, dim: int | tuple[int, ...] | None = None, keepdim: bool = False) -> Tensor:
+    return torch.mean(x, dim, keepdim)
+
+
+def _reshape(x: Tensor, *, shape: tuple[int, ...]) -> Tensor:
+    return x.reshape(shape)
+
+
+def _transpose(x: Tensor, *, dim0: int, dim1: int) -> Tensor:
+    return x.transpose(dim0, dim1)
+
+
+def _chunk(x: Tensor, *, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    return x.chunk(chunks, dim)
+
+
+def _add(*xs: Tensor) -> Tensor:
+    return reduce(torch.add, xs)
+
+
+def _mul(a: Tensor, b: Tensor) -> Tensor:
+    return a * b
+
+
+def _matmul(a: Tensor, b: Tensor) -> Tensor:
+    return a @ b
+
+
+STRUCTURAL: Mapping[str, Callable[..., Any]] = {
+    "Add": _add,
+    "Mul": _mul,
+    "MatMul": _matmul,
+    "Cat": _cat,
+    "Chunk": _chunk,
+    "Reshape": _reshape,
+    "Transpose": _transpose,
+    "Mean": _mean,
+}
+
+
+@cache
+def torch_layers() -> tuple[str, ...]:
+    """Names of all concrete classes of torch.nn that are layers: no containers, bases, lazy or deprecated ones."""
+    return tuple(
+        name
+        for name, cls in sorted(vars(nn).items())
+        if inspect.isclass(cls) and issubclass(cls, nn.Module) and name not in CONTAINERS and not name.startswith("Lazy")
+    )
+
+
+def is_op(op: str) -> bool:
+    """Whether ``op`` may stand in an architecture."""
+    return op in STRUCTURAL or op in torch_layers()
+
+
+@cache
+def parameters_of(op: str) -> Mapping[str, inspect.Parameter]:
+    """Constructor arguments of an op by name, without ``self``, device and dtype."""
+    if op in STRUCTURAL:
+        signature = inspect.signature(STRUCTURAL[op]).parameters
+        return {name: p for name, p in signature.items() if p.kind is p.KEYWORD_ONLY}
+    found: dict[str, inspect.Parameter] = {}
+    for cls in getattr(nn, op).__mro__:
+        own = inspect.signature(cls.__init__).parameters
+        found |= {name: p for name, p in own.items() if name not in found}
+        if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
+            break
+    hidden = {"self", "mode", "device", "dtype"}
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {
+        name: p for name, p in found.items() if p.kind in kinds and name not in hidden and not name.startswith("_")
+    }
+
+
+def is_tensor_argument(op: str, name: str) -> bool:
+    """Whether torch takes this constructor argument as a tensor, and an architecture as a list of numbers."""
+    return "Tensor" in str(parameters_of(op)[name].annotation)
+
+
+def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callable[[Any], Any]) -> dict[str, Any]:
+    """Turn plain JSON into what a constructor takes: ``tensor(list)`` for tensors, tuples for the other lists."""
+    return {
+        name: value
+        if not isinstance(value, list)
+        else tensor(value)
+        if is_tensor_argument(op, name)
+        else tuple(value)
+        for name, value in arguments.items()
+    }
+
+
+def build(op: str, arguments: Mapping[str, Any]) -> Callable[..., Any]:
+    """Make ``torch.nn.<op>(**arguments)`` on the meta device (no memory), or the function of a structural op."""
+    given = constructor_arguments(op, arguments, partial(torch.tensor, dtype=torch.float64, device="meta"))
+    if op in STRUCTURAL:
+        return partial(STRUCTURAL[op], **given)
+    with torch.device("meta"):
+        module: nn.Module = getattr(nn, op)(**given)
+    return module

@@ -1,0 +1,248 @@
+"""The PyTorch meaning of an architecture: every node is ``getattr(torch.nn, op)(**arguments)``, nothing by hand."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import partial
+from math import prod
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor as TorchTensor
+from torch import nn
+from torch.func import functional_call
+
+from reference import ops
+from reference.architecture import LIMITS, Architecture, ArchitectureError, Input, Node
+from reference.draws import Draws, recorded
+from reference.run import Array, Run, Tensor
+from reference.values import Values
+
+Outputs: TypeAlias = tuple[TorchTensor, ...]
+DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """A small relative disturbance of every number that passes between nodes, forward and backward.
+
+    Each x becomes ``x (1 + size sin(12345 x + phase))``: pseudo-random, but equal numbers stay equal and zeros stay
+    zero, so that ties and kinks that were hit on purpose stay hit. How far the results move, divided by ``size``,
+    is their measured sensitivity to rounding.
+    """
+
+    size: float
+    phase: float
+
+    def __call__(self, x: TorchTensor) -> TorchTensor:
+        """Disturb a tensor; its gradient passes as if multiplied by a constant."""
+        if not x.is_floating_point():
+            return x
+        return x * (1 + self.size * torch.sin(12345.678 * x.detach() + self.phase))
+
+
+class Twin:
+    """An architecture in PyTorch.
+
+    Parameters
+    ----------
+    architecture
+    device
+        Where shapes are found by running once: ``meta`` takes no memory, whatever a stranger asks for; ``cpu`` is
+        ten times faster, for architectures that are known to be small.
+
+    Attributes
+    ----------
+    parameter_shapes
+        ``{owner: {"weight": shape}}``, buffers included.
+    buffers
+        ``{node: names}``: which of them are buffers.
+    outputs
+        Per input and node, its outputs (their shapes and dtypes are meant).
+    noise_shapes
+        Per node that draws, the shapes in torch's order.
+
+    Raises
+    ------
+    ArchitectureError
+        torch refuses the arguments or the shapes of a node, or the sizes are beyond the limits.
+    """
+
+    def __init__(self, architecture: Architecture, device: str = "meta") -> None:
+        self.architecture = architecture
+        self.device = device
+        self.modules: dict[str, Callable[..., Any]] = {}
+        self.constants: dict[str, dict[str, Any]] = {}
+        self.parameter_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+        self.buffers: dict[str, tuple[str, ...]] = {}
+        self.outputs: dict[str, Outputs] = {}
+        self.noise_shapes: dict[str, tuple[tuple[int, ...], ...]] = {}
+        self._elements = 0
+        for graph_input in architecture.inputs:
+            self.add_input(graph_input)
+        for node in architecture.nodes:
+            self.add(node)
+        for reference in architecture.outputs:
+            self._shaped(reference, "outputs")
+
+    def add_input(self, graph_input: Input) -> None:
+        """Take in one more input."""
+        dtype = torch.int64 if graph_input.domain == "index" else torch.float64
+        self.outputs[graph_input.name] = (torch.zeros(graph_input.shape, dtype=dtype, device=self.device),)
+        self._count(prod(graph_input.shape), f"input {graph_input.name}")
+
+    def add(self, node: Node) -> None:
+        """Take in one more node, on top of those that are there."""
+        try:
+            module = ops.build(node.op, node.arguments)
+            if isinstance(module, nn.Module):
+                self._add_module(node, module)
+            inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
+            self.modules[node.name] = module
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                outputs, shapes = recorded(lambda: self._call(node, {}, inputs))
+        except ArchitectureError:
+            raise
+        except Exception as error:  # whatever torch makes of a stranger's arguments
+            reason = " ".join(str(error).split())[:300]
+            raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {reason}") from None
+        self.outputs[node.name] = tuple(y.detach() for y in outputs)
+        if shapes:
+            self.noise_shapes[node.name] = shapes
+        self._count(sum(y.numel() for y in outputs), f"node {node.name}")
+
+    def _add_module(self, node: Node, module: nn.Module) -> None:
+        module.double().train(self.architecture.training)
+        self._count(sum(p.numel() for p in module.parameters()), f"node {node.name}")
+        if self.device != "meta":
+            module.to_empty(device=self.device)
+        tensors = {name: value for name, value in node.arguments.items() if isinstance(value, list)}
+        self.constants[node.name] = {n: v for n, v in tensors.items() if ops.is_tensor_argument(node.op, n)}
+        own = [name for name, _ in module.named_buffers() if name not in self.constants[node.name]]
+        self.buffers[node.name] = tuple(own)
+        if node.shares is None:
+            named = [*module.named_parameters(), *module.named_buffers()]
+            shapes = {name: tuple(tensor.shape) for name, tensor in named}
+            self.parameter_shapes[node.name] = {
+                name: shape for name, shape in shapes.items() if name not in self.constants[node.name]
+            }
+
+    def _count(self, elements: int, where: str) -> None:
+        self._elements += elements
+        if self._elements > LIMITS["elements"]:
+            raise ArchitectureError(
+                f"{where}: with it the network holds {self._elements} numbers, at most {LIMITS['elements']}"
+            )
+
+    def _shaped(self, reference: str, where: str) -> TorchTensor:
+        name, index = self.architecture.slot(reference)
+        if index >= len(self.outputs[name]):
+            raise ArchitectureError(f"{where}: {reference!r}: {name} has {len(self.outputs[name])} outputs")
+        return self.outputs[name][index]
+
+    def _call(self, node: Node, tensors: Mapping[str, TorchTensor], inputs: Sequence[TorchTensor]) -> Outputs:
+        module = self.modules[node.name]
+        first = next((x for x in (*inputs, *tensors.values()) if x.is_floating_point()), torch.zeros((), dtype=torch.float64))
+        like = partial(_tensor, dtype=first.dtype, device=inputs[0].device)
+        arguments: list[Any] = list(inputs)
+        if node.op == "LSTM" and len(inputs) == 3:
+            arguments = [inputs[0], (inputs[1], inputs[2])]
+        options = {name: like(v) if isinstance(v, list) else v for name, v in node.options.items()}
+        if isinstance(module, nn.Module):
+            if getattr(module, "inplace", False):
+                arguments = [x.clone() for x in inputs]
+            constants = {name: like(value) for name, value in self.constants[node.name].items()}
+            result = functional_call(module, {**tensors, **constants}, tuple(arguments), options)
+        else:
+            result = module(*arguments, **options)
+        return tuple(_flatten(result))
+
+    def run(self, values: Values, dtype: str = "float64", perturb: Perturbation | None = None) -> Run:
+        """Run forward, and autograd backward from the cotangents.
+
+        Where autograd says None because no gradient flows, the run has zeros.
+        """
+        disturb: Callable[[TorchTensor], TorchTensor] = perturb or (lambda x: x)
+
+        def leaf(array: Array, trainable: bool = True) -> TorchTensor:
+            tensor = torch.tensor(array)  # a copy: torch updates buffers in place
+            if not tensor.is_floating_point():
+                return tensor
+            return disturb(tensor.to(DTYPES[dtype])).requires_grad_(trainable)
+
+        parameters = {
+            owner: {name: leaf(array, name not in self.buffers[owner]) for name, array in arrays.items()}
+            for owner, arrays in values.parameters.items()
+        }
+        flowing: dict[str, Outputs] = {name: (leaf(array),) for name, array in values.inputs.items()}
+        sources = {Tensor("input", name, "0"): x for name, (x,) in flowing.items()}
+        results: dict[Tensor, Array] = {}
+        for node in self.architecture.nodes:
+            inputs = [flowing[name][index] for name, index in map(self.architecture.slot, node.inputs)]
+            with Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext():
+                outputs = self._call(node, parameters.get(node.owner, {}), inputs)
+            # A view of its own, for Identity returns its very input, whose gradient is another one.
+            flowing[node.name] = outputs = tuple(disturb(y.view_as(y)) for y in outputs)
+            for i, y in enumerate(outputs):
+                results[Tensor("output", node.name, str(i))] = y.detach().numpy()
+                sources[Tensor("adjoint", node.name, str(i))] = y
+                if perturb is not None and y.requires_grad:
+                    y.register_hook(perturb)
+        for owner, tensors in parameters.items():
+            for name, tensor in tensors.items():
+                if name in self.buffers[owner]:
+                    results[Tensor("update", owner, name)] = tensor.numpy()
+                else:
+                    sources[Tensor("parameter", owner, name)] = tensor
+        sources = {name: tensor for name, tensor in sources.items() if tensor.requires_grad}
+        ends = [(self._end(flowing, r), leaf(c, trainable=False)) for r, c in values.cotangents.items()]
+        gradients = _gradients([(y, c) for y, c in ends if y.requires_grad], list(sources.values()))
+        results |= {name: g.numpy() for name, g in zip(sources, gradients)}
+        return Run(results)
+
+    @torch.no_grad()
+    def forward(self, values: Values) -> dict[str, Array]:
+        """Run forward only, and return the outputs of the architecture by reference."""
+        results = self.run(replace(values, cotangents={})).tensors
+        slots = ((reference, self.architecture.slot(reference)) for reference in self.architecture.outputs)
+        return {reference: results[Tensor("output", name, str(index))] for reference, (name, index) in slots}
+
+    def _end(self, flowing: Mapping[str, Outputs], reference: str) -> TorchTensor:
+        name, index = self.architecture.slot(reference)
+        return flowing[name][index]
+
+    def alone(self, name: str) -> Twin:
+        """Return the twin of one node alone: its inputs are inputs of the graph, so nothing upstream disturbs it."""
+        node = next(n for n in self.architecture.nodes if n.name == name)
+        inputs = [Input(f"{name}_input{i}", tuple(self._shaped(r, name).shape)) for i, r in enumerate(node.inputs)]
+        lonely = replace(node, inputs=tuple(i.name for i in inputs), shares=None)
+        outputs = tuple(f"{name}.{i}" for i in range(len(self.outputs[name])))
+        twin = copy(self)
+        twin.architecture = replace(self.architecture, inputs=tuple(inputs), nodes=(lonely,), outputs=outputs)
+        return twin
+
+
+def _gradients(pairs: Sequence[tuple[TorchTensor, TorchTensor]], sources: Sequence[TorchTensor]) -> list[TorchTensor]:
+    if not pairs or not sources:
+        return [torch.zeros_like(x) for x in sources]
+    ends, cotangents = zip(*pairs)
+    found = torch.autograd.grad(ends, sources, cotangents, allow_unused=True)
+    return [torch.zeros_like(x) if g is None else g.detach() for x, g in zip(sources, found)]
+
+
+def _flatten(result: Any) -> Iterable[TorchTensor]:
+    if isinstance(result, TorchTensor):
+        yield result
+    elif result is not None:
+        for part in result:
+            yield from _flatten(part)
+
+
+def _tensor(value: Any, dtype: torch.dtype, device: torch.device) -> TorchTensor:
+    tensor = torch.tensor(value, device=device)
+    return tensor.to(dtype) if tensor.is_floating_point() else tensor

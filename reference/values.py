@@ -1,0 +1,98 @@
+"""The numbers that an architecture runs on, drawn from its seed: the same on every machine and in every dtype."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+from zlib import crc32
+
+import numpy as np
+
+from reference.architecture import Architecture, Input
+from reference.run import Array
+
+if TYPE_CHECKING:
+    from reference.twin import Twin
+
+
+@dataclass(frozen=True)
+class Values:
+    """All numbers of a run; real ones in float64, but exactly representable in float32.
+
+    Attributes
+    ----------
+    parameters
+        Parameters and buffers: ``{"conv": {"weight": ...}}``, by the node that owns them.
+    inputs
+        By the name of the graph input.
+    cotangents
+        The upstream gradient of every output of the architecture, by reference; integer outputs have none.
+    noise
+        By node: uniform [0, 1) arrays in the order in which torch draws.
+    """
+
+    parameters: Mapping[str, Mapping[str, Array]]
+    inputs: Mapping[str, Array]
+    cotangents: Mapping[str, Array]
+    noise: Mapping[str, tuple[Array, ...]]
+
+
+def draw_values(architecture: Architecture, twin: Twin) -> Values:
+    """Draw the values of an architecture. Every array has a stream of its own, keyed by its name.
+
+    So a node that is added or removed (as in shrinking) leaves all other values as they were.
+    """
+
+    def stream(*name: str) -> np.random.Generator:
+        return np.random.default_rng([architecture.seed, crc32("/".join(name).encode())])
+
+    return Values(
+        {
+            owner: {name: _parameter(stream("parameter", owner, name), name, shape) for name, shape in shapes.items()}
+            for owner, shapes in twin.parameter_shapes.items()
+        },
+        {i.name: _input(stream("input", i.name), i) for i in architecture.inputs},
+        {
+            reference: representable(stream("cotangent", reference).standard_normal(twin.outputs[name][index].shape))
+            for reference, (name, index) in ((r, architecture.slot(r)) for r in architecture.outputs)
+            if twin.outputs[name][index].is_floating_point()
+        },
+        {
+            node: tuple(stream("noise", node, str(i)).random(shape) for i, shape in enumerate(shapes))
+            for node, shapes in twin.noise_shapes.items()
+        },
+    )
+
+
+def representable(array: Array) -> Array:
+    """Round to the nearest float32 and return it as float64, so that every dtype runs on the same numbers."""
+    return np.asarray(array).astype(np.float32).astype(np.float64)
+
+
+def _parameter(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
+    kind = name.rpartition(".")[2]
+    if kind == "num_batches_tracked":
+        return np.asarray(rng.integers(0, 5), dtype=np.int64)
+    if kind == "running_var":
+        return representable(rng.uniform(0.5, 1.5, shape))
+    # Matrices shrink with their fan-in, so that deep networks neither explode nor die out.
+    fan_in = prod(shape[1:]) if len(shape) > 1 else 1
+    return representable(rng.standard_normal(shape) / max(fan_in, 1) ** 0.5)
+
+
+def _input(rng: np.random.Generator, graph_input: Input) -> Array:
+    shape = graph_input.shape
+    if graph_input.domain == "ties":
+        return rng.integers(-2, 3, shape) / 2.0
+    if graph_input.domain == "unit":
+        return representable(rng.random(shape))
+    if graph_input.domain == "simplex":
+        positive = rng.exponential(size=shape) + 0.01
+        return representable(positive / positive.sum(axis=min(1, len(shape) - 1), keepdims=True))
+    if graph_input.domain == "index":
+        index = rng.integers(0, graph_input.below, shape)
+        ignored = rng.random(shape) < (0.0 if graph_input.ignore is None else 0.25)
+        return np.asarray(np.where(ignored, graph_input.ignore or 0, index), dtype=np.int64)
+    return representable(rng.standard_normal(shape))

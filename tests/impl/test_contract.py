@@ -1,0 +1,197 @@
+"""What every layer of impl promises, on whatever the catalogue draws for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import backproof
+from backproof.catalogue import rows
+from backproof.verification import Verification
+from impl.layer import Array, Gradients, Layer, Step
+from impl.layers import LAYERS
+from reference import Node
+from reference.ops import STRUCTURAL, build, constructor_arguments
+
+DTYPES = ("float64", "float32", "float16", "longdouble")
+every_op = pytest.mark.parametrize("op", sorted(rows()))
+
+
+@dataclass
+class Case:
+    """One layer with all that it runs on."""
+
+    layer: Layer
+    node: Node
+    parameters: dict[str, Array]
+    inputs: list[Array]
+    cotangents: tuple[Array | None, ...]
+    noise: tuple[Array, ...]
+    training: bool
+
+    def forward(self, cast: Any = lambda x: x) -> Step:
+        parameters = {name: cast(array) for name, array in self.parameters.items()}
+        inputs = [cast(x) for x in self.inputs]
+        return self.layer.forward(
+            parameters, *inputs, training=self.training, noise=list(self.noise), **self.node.options
+        )
+
+    def backward(self, step: Step, cast: Any = lambda x: x) -> Gradients:
+        grads = tuple(None if g is None else cast(g) for g in self.cotangents)
+        return step.backward(grads if isinstance(step.output, tuple) else grads[0])
+
+
+@st.composite
+def cases(draw: st.DrawFn, op: str) -> Case:
+    architecture = draw(backproof.architectures(layers=[op], max_nodes=1))
+    verification = Verification(architecture)
+    node = architecture.nodes[-1]
+    alone = verification.alone[node.name]
+    outputs = len(alone.twin.outputs[node.name])
+    return Case(
+        LAYERS[node.op](**constructor_arguments(node.op, node.arguments, np.asarray)),
+        node,
+        dict(alone.values.parameters[node.name]),
+        list(alone.values.inputs.values()),
+        tuple(alone.values.cotangents.get(f"{node.name}.{i}") for i in range(outputs)),
+        alone.values.noise.get(node.name, ()),
+        architecture.training,
+    )
+
+
+def arrays(step: Step, gradients: Gradients) -> dict[str, Array]:
+    """Everything that comes back, by name."""
+    outputs = step.output if isinstance(step.output, tuple) else (step.output,)
+    found = {f"output {i}": y for i, y in enumerate(outputs)}
+    found |= {f"gradient of input {i}": g for i, g in enumerate(gradients.inputs) if g is not None}
+    found |= {f"gradient of {name}": g for name, g in gradients.parameters.items()}
+    return found | {f"update of {name}": g for name, g in step.updates.items()}
+
+
+def assert_same(got: Mapping[str, Array], want: Mapping[str, Array]) -> None:
+    assert got.keys() == want.keys()
+    for name in want:
+        np.testing.assert_array_equal(got[name], want[name], err_msg=name)
+
+
+def frozen(array: Array) -> Array:
+    copy = array.copy()
+    copy.flags.writeable = False
+    return copy
+
+
+def strided(array: Array) -> Array:
+    """The same numbers, but nowhere beside one another."""
+    wide = np.full(tuple(2 * n + 1 for n in array.shape), 77, dtype=array.dtype)
+    view = wide[tuple(slice(1, 2 * n, 2) for n in array.shape)]
+    view[...] = array
+    return view
+
+
+@every_op
+@given(data=st.data())
+def test_nothing_given_is_changed_and_backward_may_run_again(op: str, data: st.DataObject) -> None:
+    case = data.draw(cases(op))
+    step = case.forward(frozen)
+    first = arrays(step, case.backward(step, frozen))
+    kept = {name: array.copy() for name, array in first.items()}
+    case.forward(lambda x: x * 2 if x.dtype.kind == "f" else x)  # another run in between
+    assert_same(arrays(step, case.backward(step, frozen)), kept)
+
+
+@every_op
+@given(data=st.data())
+def test_layout_in_memory_does_not_matter(op: str, data: st.DataObject) -> None:
+    case = data.draw(cases(op))
+    step, other = case.forward(), case.forward(strided)
+    want, got = arrays(step, case.backward(step)), arrays(other, case.backward(other, strided))
+    assert got.keys() == want.keys()
+    for name in want:  # BLAS adds in another order for another layout, so not to the last bit
+        np.testing.assert_allclose(got[name], want[name], rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+@every_op
+@pytest.mark.parametrize("dtype", DTYPES)
+@given(data=st.data())
+def test_arrays_come_back_in_the_dtype_they_came_in(op: str, dtype: str, data: st.DataObject) -> None:
+    case = data.draw(cases(op))
+
+    def cast(x: Array) -> Array:
+        return x.astype(dtype) if x.dtype.kind == "f" else x
+
+    with np.errstate(over="ignore"):
+        step = case.forward(cast)
+        found = arrays(step, case.backward(step, cast))
+    for name, array in found.items():
+        assert isinstance(array, np.ndarray), name
+        assert array.dtype == dtype or array.dtype.kind == "i", name
+
+
+@every_op
+@given(data=st.data())
+def test_what_comes_back_is_nobody_elses_memory(op: str, data: st.DataObject) -> None:
+    if op in STRUCTURAL or op in ("Identity", "Flatten", "Dropout"):
+        return  # views of the cotangent are these layers' whole point
+    case = data.draw(cases(op))
+    step = case.forward()
+    found = {n: a for n, a in arrays(step, case.backward(step)).items() if n.startswith("gradient")}
+    own = [*case.parameters.values(), *case.inputs]
+    for name, array in found.items():
+        assert not any(np.shares_memory(array, other) for other in own), name
+        assert not any(np.shares_memory(array, other) for n, other in found.items() if n != name), name
+
+
+@every_op
+@given(data=st.data())
+def test_no_gradient_in_no_gradient_out(op: str, data: st.DataObject) -> None:
+    case = data.draw(cases(op))
+    step = case.forward()
+    zeros = case.backward(step, np.zeros_like)
+    for name, array in arrays(step, zeros).items():
+        if name.startswith("gradient") and np.isfinite(case.cotangents[0]).all():
+            assert not np.nan_to_num(array).any(), name
+
+
+@every_op
+@given(data=st.data())
+def test_a_complex_step_decides_as_a_real_one(op: str, data: st.DataObject) -> None:
+    case = data.draw(cases(op))
+    real, complexed = case.forward(), case.forward(lambda x: x.astype(complex) if x.dtype.kind == "f" else x)
+    for got, want in zip(complexed.branches, real.branches, strict=True):
+        np.testing.assert_array_equal(got, want)
+    for name, want in arrays(real, Gradients(())).items():
+        if name.startswith("output"):
+            got = arrays(complexed, Gradients(()))[name]
+            np.testing.assert_allclose(got.real, want, rtol=1e-12, atol=1e-14, err_msg=name)
+            assert not np.nan_to_num(got.imag).any(), name
+
+
+@every_op
+@given(data=st.data())
+def test_parameters_carry_torchs_names_shapes_and_order(op: str, data: st.DataObject) -> None:
+    if op in STRUCTURAL:
+        return
+    case = data.draw(cases(op))
+    module = build(op, case.node.arguments)
+    assert isinstance(module, torch.nn.Module)
+    torchs = {name: tuple(p.shape) for name, p in module.named_parameters()}
+    assert list(case.layer.parameter_shapes.items()) == list(torchs.items())
+    initial = case.layer.initial(np.random.default_rng(0), np.float32)
+    buffers = {name for name, _ in module.named_buffers()} - set(case.node.arguments)
+    assert set(initial) == set(torchs) | buffers
+    for name, shape in torchs.items():
+        assert (initial[name].shape, initial[name].dtype) == (shape, np.float32), name
+
+
+def test_every_layer_has_a_row_and_every_row_a_layer() -> None:
+    assert set(LAYERS) == set(rows())
+
+
+def test_an_unknown_keyword_is_refused() -> None:
+    with pytest.raises(TypeError, match="unexpected keyword"):
+        LAYERS["Linear"](2, 3, colour="red")  # type: ignore[call-arg]
