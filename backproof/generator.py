@@ -128,7 +128,10 @@ class _Growing:
 
     def shape_of_rank(self, rank: int) -> Shape:
         """Draw a small shape; sizes of 1 are common."""
-        return tuple(self.choose.one_of((2, 3, 4, 1, 5, 6)) for _ in range(rank))
+        shape: Shape = ()
+        for _ in range(rank):
+            shape += (self.choose.one_of([n for n in (2, 3, 4, 1, 5, 6) if n * prod(shape) <= ELEMENTS // 2]),)
+        return shape
 
     def shape(self, reference: str) -> Shape:
         """Shape of what a reference stands for."""

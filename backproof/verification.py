@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from time import perf_counter
 from typing import Any, NamedTuple
@@ -15,15 +16,16 @@ from backproof.implementations import Implementation, load
 from backproof.running import ImplementationFailed, WrongArray, forward, run
 from reference import Architecture, Node, Reference, Run, Tensor, Twin, Values, draw_values
 from reference.differences import Estimate
-from reference.run import Array
+from reference.run import Array, magnitude
 from reference.values import representable
 from reports import Agreement, TensorAgreement, diagnose, measure
 
 SAFETY = 64.0
 """How many times the rounding that sensitivity predicts is still called agreement; docs/verdicts.md derives it."""
 
-VAGUE, CERTAIN = 1e-3, 0.1
-"""Bounds above these shares of a tensor's scale: fewer than three digits are certain; none is."""
+CERTAIN, VAGUE = 0.1, 1e-3
+"""A bound above the first share of a tensor's scale leaves it no certain digit; one below the second share of the terms
+that cancelled in it says that it is zero but for rounding."""
 
 DTYPES = ("float64", "float32", "float16")
 
@@ -175,20 +177,16 @@ class Verification:
         want, got = reference.run.tensors[name], found.tensors.get(name)
         if got is None and not want.any():
             got = np.zeros(want.shape, dtype)  # "no gradient flows" and zeros are one statement
-        bound = rounding(reference.sensitivity[name], dtype)
-        scale = magnitude(want)
-        if bound > VAGUE * scale:
-            scale = max(scale, self._summands(reference, name))
-        return measure(
+        bound = rounding(self._sensitivity(reference, name), dtype)
+        return judged(
             got,
             want,
-            bound=bound,
-            scale=scale,
+            bound=np.asarray(bound),
+            terms=reference.magnitude(name.kind),
             dtype=dtype,
-            **self._labels(name),
+            labels=self._labels(name),
             against="autograd",
-            note="a kink lies within rounding" if jumping else "",
-            uncertain=jumping or bound > CERTAIN * scale > 0,
+            jumping=jumping,
         )
 
     def _labels(self, name: Tensor) -> dict[str, Any]:
@@ -200,23 +198,33 @@ class Verification:
                 return {"node": node.name, "op": node.op, "kind": name.kind, "name": number}
         return {"node": name.node, "op": "", "kind": name.kind, "name": name.name}
 
-    def _summands(self, reference: Reference, name: Tensor) -> float:
-        """How large the terms are that cancel in an array: its scale, where little of them is left."""
-        if reference is not self.reference:
-            return reference.sensitivity[name]
-        if name.kind in ("output", "update"):
-            return self.alone[name.node].sensitivity.get(name, 0.0)
-        total = 0.0
+    def _sensitivity(self, reference: Reference, name: Tensor) -> float:
+        """How far one unit of rounding may move an array: measured, or passed on from where it arrived."""
+        measured = reference.sensitivity[name]
+        if reference is not self.reference or name.kind in ("output", "update"):
+            return measured
+        passed_on = 0.0
         for node in self.architecture.nodes:
-            alone = self.alone[node.name]
-            arriving = [a for n, a in self.reference.run.tensors.items() if n[:2] == ("adjoint", node.name)]
-            flow = max(map(magnitude, arriving), default=0.0)
+            alone = self.alone[node.name].sensitivity
             if name.kind == "parameter" and node.owner == name.node:
-                total += flow * alone.sensitivity[Tensor("parameter", node.name, name.name)]
-            for i, reference_name in enumerate(node.inputs):
-                if name.kind != "parameter" and self.architecture.slot(reference_name) == (name.node, int(name.name)):
-                    total += flow * alone.sensitivity[Tensor("input", f"{node.name}_input{i}", "0")]
-        return total
+                passed_on += self._arriving(node) * alone[Tensor("parameter", node.name, name.name)]
+            elif name.kind != "parameter":
+                for i, used in enumerate(node.inputs):
+                    if self.architecture.slot(used) == (name.node, int(name.name)):
+                        key = Tensor("input", f"{node.name}_input{i}", "0")
+                        passed_on += self._arriving(node) * alone.get(key, 0.0)
+        return max(measured, passed_on)
+
+    def _arriving(self, node: Node) -> float:
+        """Size of the gradient that arrives at a node, with what cancelled in it; alone, it is about 1."""
+        return max(
+            (
+                max(magnitude(array), self.reference.sensitivity[name])
+                for name, array in self.reference.run.tensors.items()
+                if name[:2] == ("adjoint", node.name)
+            ),
+            default=0.0,
+        )
 
     def _against_differences(self, node: Node, dtype: str) -> Iterator[TensorAgreement]:
         """Is the backward of a node the derivative of its own forward? Every coordinate of every array."""
@@ -229,20 +237,15 @@ class Verification:
             if got is not None and got.shape == want.shape:
                 # At a kink every number between the one-sided derivatives is a subgradient.
                 want = np.where(estimate.kinks, np.clip(got.astype(float), estimate.lower, estimate.upper), want)
-            sensitivity = max(reference.sensitivity[name], float(estimate.size.max(initial=0.0)))
-            bound = estimate.bound + rounding(sensitivity, dtype)
-            scale = magnitude(want)
-            if bound.max(initial=0.0) > VAGUE * scale:
-                scale = max(scale, float(estimate.size.max(initial=0.0)))
-            yield measure(
+            terms = max(reference.sensitivity[name], float(estimate.size.max(initial=0.0)))
+            yield judged(
                 np.zeros(want.shape, dtype) if got is None and not want.any() else got,
                 want,
-                bound=bound,
-                scale=scale,
+                bound=estimate.bound + rounding(terms, dtype),
+                terms=terms,
                 dtype=dtype,
-                **self._labels(name),
+                labels=self._labels(name),
                 against="differences",
-                uncertain=bool(bound.max(initial=0.0) > CERTAIN * scale > 0),
             )
 
     def _end_to_end(self, found: Run) -> Iterator[TensorAgreement]:
@@ -255,20 +258,14 @@ class Verification:
             (self.reference.run, self.twin.forward, "autograd against differences"),
         ):
             estimate, claimed, sensitivity = along_one_direction(outputs, gradients, self.reference)
-            bound = float(estimate.bound[0]) + rounding(sensitivity, "float64")
-            scale = max(abs(float(estimate.value[0])), float(estimate.size[0]))
-            yield measure(
+            yield judged(
                 np.asarray(claimed),
                 np.clip(claimed, estimate.lower[0], estimate.upper[0]),
-                bound=bound,
-                scale=scale,
+                bound=estimate.bound[0] + rounding(sensitivity, "float64"),
+                terms=float(estimate.size[0]),
                 dtype="float64",
-                node="",
-                op="",
-                kind="direction",
-                name="all",
+                labels={"node": "", "op": "", "kind": "direction", "name": "all"},
                 against=against,
-                uncertain=bound > CERTAIN * scale > 0,
             )
 
     def _outputs(self, values: Values) -> dict[str, Array]:
@@ -294,7 +291,7 @@ class Verification:
         sizes = {"N": 1}
         for i, x in enumerate(reference.values.inputs.values()):
             sizes |= {f"size of axis {axis} of input {i}": n for axis, n in enumerate(x.shape)}
-        bound = rounding(reference.sensitivity[name], dtype)
+        bound = rounding(self._sensitivity(reference, name), dtype)
         told = diagnose(found.tensors.get(name), reference.run.tensors[name], bound, sizes)
         labels = self._labels(name)
         what = {"output": "output", "update": "update of", "parameter": "gradient of"}.get(name.kind, "gradient of input")
@@ -309,12 +306,33 @@ class Verification:
 
 
 def rounding(sensitivity: float, dtype: str) -> float:
-    """The largest absolute error that rounding explains, with the smallest normal number for underflow."""
+    """The largest absolute error that rounding explains, with the smallest number of all for underflow."""
     limits = np.finfo(dtype)
-    return SAFETY * (float(limits.eps) * sensitivity + float(limits.smallest_normal))
+    return SAFETY * (float(limits.eps) * sensitivity + float(limits.smallest_subnormal))
 
 
-def magnitude(array: Array) -> float:
-    """Return the largest finite magnitude in an array: its scale."""
-    sizes = np.abs(array.astype(np.float64))
-    return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))
+def judged(
+    got: Array | None,
+    want: Array,
+    *,
+    bound: Array,
+    terms: float,
+    dtype: str,
+    labels: dict[str, Any],
+    against: str,
+    jumping: bool = False,
+) -> TensorAgreement:
+    """Measure an array, and say so where none of its digits is certain.
+
+    Either it is zero but for rounding: then the bound is small beside the ``terms`` that cancelled in it, both must be
+    that small, and digits are not counted. Or it is too ill-conditioned to be judged: inconclusive.
+    """
+    widest, own = float(bound.max(initial=0.0)), magnitude(want)
+    vanishing = widest > CERTAIN * own and widest <= VAGUE * terms
+    scale = terms if vanishing else own
+    note = "a kink lies within rounding" if jumping else "zero but for rounding" if vanishing and own else ""
+    uncertain = jumping or (not vanishing and widest > CERTAIN * scale and scale > 0)
+    result = measure(
+        got, want, bound=bound, scale=scale, dtype=dtype, **labels, against=against, note=note, uncertain=uncertain
+    )
+    return replace(result, digits=None) if vanishing and result.verdict == "agree" else result

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from impl.layer import Array, Layer, Shape, reject
@@ -31,13 +33,14 @@ def with_batch(layer: Layer, x: Array, rank: int, channels: int | None = None) -
         It has another rank or, where ``channels`` is given, another C.
     """
     if x.ndim not in (rank + 1, rank + 2) or channels not in (None, x.shape[-rank - 1]):
-        wanted = ", ".join(["C" if channels is None else str(channels), *("D", "H", "W")[-rank:]])
+        spatial = ("L",) if rank == 1 else ("D", "H", "W")[-rank:]
+        wanted = ", ".join(["C" if channels is None else str(channels), *spatial])
         raise reject(layer, "the shape of its input", x.shape, f"(N, {wanted}) or ({wanted})")
     return x if x.ndim == rank + 2 else x[None]
 
 
 def windows(x: Array, kernel: Shape, stride: Shape, dilation: Shape) -> Array:
-    """View ``(N, C, *spatial)`` as ``(N, C, *kernel, *out)``: entry (k, o) is ``x[o * stride + k * dilation]``."""
+    """View ``(N, C, *spatial)`` as ``(N, C, *kernel, *out)``: (k, o) shows ``x[o stride + k dilation]``."""
     sizes = zip(x.shape[2:], kernel, stride, dilation)
     out = tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in sizes)
     along_kernel = tuple(step * d for step, d in zip(x.strides[2:], dilation))
@@ -47,11 +50,12 @@ def windows(x: Array, kernel: Shape, stride: Shape, dilation: Shape) -> Array:
 
 
 def overlap_add(pieces: Array, spatial: Shape, stride: Shape, dilation: Shape) -> Array:
-    """Add windows ``(N, C, *kernel, *out)`` back into ``(N, C, *spatial)``: the adjoint of :func:`windows`."""
+    """Add windows ``(N, C, *kernel, *out)`` into ``(N, C, *spatial)``: the adjoint of :func:`windows`."""
     rank = len(spatial)
     total = np.zeros(pieces.shape[:2] + spatial, pieces.dtype)
     for offset in np.ndindex(pieces.shape[2 : 2 + rank]):
         starts = [k * d for k, d in zip(offset, dilation)]
-        reach = [slice(a, a + s * n, s) for a, s, n in zip(starts, stride, pieces.shape[2 + rank :])]
-        total[..., *reach] += pieces[:, :, *offset]
+        reach = (slice(a, a + s * n, s) for a, s, n in zip(starts, stride, pieces.shape[2 + rank :]))
+        place: tuple[Any, ...] = (..., *reach)
+        total[place] += pieces[(slice(None), slice(None), *offset)]
     return total

@@ -66,7 +66,7 @@ def complex_step(function: Terms, x: Array) -> Estimate:
 
     Source: Squire and Trapp, SIAM Review 40 (1998).
     """
-    z = x.astype(np.complex128)
+    z = np.array(x, dtype=np.complex128, order="C")  # so that reshape gives a view
     flat = z.reshape(-1)
     value, size = np.empty(x.size), np.empty(x.size)
     for k in range(x.size):

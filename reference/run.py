@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
@@ -30,3 +31,9 @@ class Run:
     """The arrays of one pass, forward and backward; what the pass does not yield is absent."""
 
     tensors: Mapping[Tensor, Array]
+
+
+def magnitude(array: Array) -> float:
+    """Return the largest finite magnitude in an array."""
+    sizes = np.abs(array.astype(np.float64))
+    return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
 
-from reference.run import Array, Run, Tensor
+from reference.run import Array, Kind, Run, Tensor, magnitude
 from reference.twin import Perturbation, Twin
 from reference.values import Values
 
 PROBE = 2.0**-30
 PHASES = (0.0, 1.0, 2.0)
+ULP = float(np.finfo(np.float32).eps)
 
 
 class Reference:
     """What PyTorch says on given values, in float64, and how much of it rounding may move.
 
-    Every number that passes between nodes, forward and backward, is disturbed by a relative ``PROBE``. How far an array
-    moves, divided by ``PROBE``, is its sensitivity: the sum, to first order, of what relative errors of one unit at
-    all those places do to it. Times the epsilon of a dtype it is the error to expect of any implementation
-    that rounds as well as it can.
+    Two measurements, for each array the larger one counts. First, every number that passes between nodes, forward and
+    backward, is disturbed by a relative ``PROBE``: how far an array moves, divided by ``PROBE``, is what relative
+    errors of one unit at all those places do to it. Second, for the rounding inside a node (where a normalisation
+    of two samples cancels, say), PyTorch runs in float32 on values changed by about one ulp: how far that is from
+    float64, divided by float32's epsilon.
+
+    Times the epsilon of a dtype this is the error to expect of an implementation that rounds as PyTorch does.
     """
 
     def __init__(self, twin: Twin, values: Values) -> None:
@@ -35,22 +40,30 @@ class Reference:
     @cached_property
     def sensitivity(self) -> dict[Tensor, float]:
         """Largest movement over the entries of each array, per unit of relative rounding."""
-        return self._moved(PROBE, PHASES)
+        between = self._moved(Perturbation(PROBE, phase) for phase in PHASES)
+        within = self._moved((Perturbation(ULP, phase) for phase in PHASES), "float32")
+        return {name: max(*between[name], *within[name]) for name in self.run.tensors}
+
+    def magnitude(self, kind: Kind) -> float:
+        """Largest magnitude in the run among arrays of that kind: of what goes forward, or of what comes back."""
+        ahead = ("output", "update")
+        alike = (a for name, a in self.run.tensors.items() if (name.kind in ahead) == (kind in ahead))
+        return max(map(magnitude, alike), default=0.0)
 
     def kinked(self, size: float) -> set[Tensor]:
         """Return the arrays that jump when everything is disturbed by ``size``: a kink or a tie lies that near.
 
         They move a hundred times farther than their sensitivity says.
         """
-        moved = self._moved(size, tuple(range(3, 19)))
-        return {name for name, far in moved.items() if far > 100 * self.sensitivity[name]}
+        moved = self._moved(Perturbation(size, phase) for phase in range(3, 19))
+        return {name for name, far in moved.items() if max(far) > 100 * self.sensitivity[name]}
 
-    def _moved(self, size: float, phases: tuple[float, ...]) -> dict[Tensor, float]:
-        moved = dict.fromkeys(self.run.tensors, 0.0)
-        for phase in phases:
-            disturbed = self.twin.run(self.values, perturb=Perturbation(size, phase)).tensors
+    def _moved(self, disturbances: Iterable[Perturbation], dtype: str = "float64") -> dict[Tensor, list[float]]:
+        moved: dict[Tensor, list[float]] = {name: [] for name in self.run.tensors}
+        for disturbance in disturbances:
+            disturbed = self.twin.run(self.values, dtype, disturbance).tensors
             for name, array in self.run.tensors.items():
-                moved[name] = max(moved[name], _distance(array, disturbed[name]) / size)
+                moved[name].append(_distance(array, disturbed[name]) / disturbance.size)
         return moved
 
 

@@ -30,9 +30,10 @@ DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.f
 class Perturbation:
     """A small relative disturbance of every number that passes between nodes, forward and backward.
 
-    Each x becomes ``x (1 + size sin(12345 x + phase))``: pseudo-random, but equal numbers stay equal and zeros stay
-    zero, so that ties and kinks that were hit on purpose stay hit. How far the results move, divided by ``size``,
-    is their measured sensitivity to rounding.
+    Each x becomes ``x (1 + size sin(12345 x + phase))``: pseudo-random, but equal numbers stay equal. Multiples of 1/64
+    are left alone: arithmetic on numbers that short is exact, so nothing rounds there, and ties and kinks that are
+    hit on purpose, which are made of them, stay hit. How far the results move, divided by ``size``, is their
+    measured sensitivity to rounding.
     """
 
     size: float
@@ -42,7 +43,9 @@ class Perturbation:
         """Disturb a tensor; its gradient passes as if multiplied by a constant."""
         if not x.is_floating_point():
             return x
-        return x * (1 + self.size * torch.sin(12345.678 * x.detach() + self.phase))
+        fixed = x.detach()
+        noise = self.size * torch.sin(12345.678 * fixed + self.phase)
+        return x * (1 + torch.where(torch.frac(64 * fixed) == 0, 0, noise))
 
 
 class Twin:
@@ -99,13 +102,16 @@ class Twin:
         """Take in one more node, on top of those that are there."""
         try:
             module = ops.build(node.op, node.arguments)
+            counters: dict[str, TorchTensor] = {}
             if isinstance(module, nn.Module):
                 self._add_module(node, module)
+                # Batch norm without momentum reads its counter, which the meta device cannot.
+                counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
             self.modules[node.name] = module
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                outputs, shapes = recorded(lambda: self._call(node, {}, inputs))
+                outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
@@ -147,8 +153,8 @@ class Twin:
 
     def _call(self, node: Node, tensors: Mapping[str, TorchTensor], inputs: Sequence[TorchTensor]) -> Outputs:
         module = self.modules[node.name]
-        first = next((x for x in (*inputs, *tensors.values()) if x.is_floating_point()), torch.zeros((), dtype=torch.float64))
-        like = partial(_tensor, dtype=first.dtype, device=inputs[0].device)
+        dtype = next((x.dtype for x in (*inputs, *tensors.values()) if x.is_floating_point()), torch.float64)
+        like = partial(_tensor, dtype=dtype, device=inputs[0].device)
         arguments: list[Any] = list(inputs)
         if node.op == "LSTM" and len(inputs) == 3:
             arguments = [inputs[0], (inputs[1], inputs[2])]
@@ -183,7 +189,8 @@ class Twin:
         sources = {Tensor("input", name, "0"): x for name, (x,) in flowing.items()}
         results: dict[Tensor, Array] = {}
         for node in self.architecture.nodes:
-            inputs = [flowing[name][index] for name, index in map(self.architecture.slot, node.inputs)]
+            # Contiguous both ways: the gradients of BatchNorm2d are wrong for some other layouts (docs/findings.md).
+            inputs = [flowing[name][index].contiguous() for name, index in map(self.architecture.slot, node.inputs)]
             with Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext():
                 outputs = self._call(node, parameters.get(node.owner, {}), inputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
@@ -191,8 +198,8 @@ class Twin:
             for i, y in enumerate(outputs):
                 results[Tensor("output", node.name, str(i))] = y.detach().numpy()
                 sources[Tensor("adjoint", node.name, str(i))] = y
-                if perturb is not None and y.requires_grad:
-                    y.register_hook(perturb)
+                if y.requires_grad:
+                    y.register_hook(lambda g: disturb(g).contiguous())
         for owner, tensors in parameters.items():
             for name, tensor in tensors.items():
                 if name in self.buffers[owner]:
@@ -232,7 +239,8 @@ def _gradients(pairs: Sequence[tuple[TorchTensor, TorchTensor]], sources: Sequen
         return [torch.zeros_like(x) for x in sources]
     ends, cotangents = zip(*pairs)
     found = torch.autograd.grad(ends, sources, cotangents, allow_unused=True)
-    return [torch.zeros_like(x) if g is None else g.detach() for x, g in zip(sources, found)]
+    dense = (None if g is None else g.to_dense() if g.is_sparse else g for g in found)
+    return [torch.zeros_like(x) if g is None else g.detach() for x, g in zip(sources, dense)]
 
 
 def _flatten(result: Any) -> Iterable[TorchTensor]:

@@ -85,7 +85,7 @@ def _parameter(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> A
 def _input(rng: np.random.Generator, graph_input: Input) -> Array:
     shape = graph_input.shape
     if graph_input.domain == "ties":
-        return rng.integers(-2, 3, shape) / 2.0
+        return np.asarray(rng.integers(-2, 3, shape) / 2.0)
     if graph_input.domain == "unit":
         return representable(rng.random(shape))
     if graph_input.domain == "simplex":

@@ -24,16 +24,17 @@ _PAD: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {
 
 @dataclass(frozen=True, eq=False)
 class _Convolution(Layer):
-    """Slide a kernel over ``rank`` axes: ``y[n, o, p] = b[o] + sum_{c, k} W[o, c, k] x[n, c, p stride + k dilation]``.
+    """Slide a kernel over ``rank`` axes: ``y[o, p] = b[o] + sum_ck W[o, c, k] x[c, p stride + k dilation]``.
 
-    Shapes: x ``(N, in_channels, *spatial)`` or without N, weight W ``(out_channels, in_channels / groups, *kernel)``,
-    bias b ``(out_channels,)``, y ``(N, out_channels, *out)``. Each of the groups of output channels sees only its own
-    group of input channels c. Padding comes first; its adjoint last: what was read twice gathers both gradients.
+    Shapes: x ``(N, in_channels, *spatial)`` or without N, y the same with out_channels, weight W
+    ``(out_channels, in_channels / groups, *kernel)``, bias b ``(out_channels,)``. Each group of output
+    channels sees only its own group of input channels.
 
-    Backward, with the windows of one sample as the columns X of a matrix: ``Y = W X``, so ``dE/dW = G X^T`` (summed
-    over the batch) and ``dE/dX = W^T G``, whose columns are added back to the places where the windows lay.
+    Backward, with the windows of one sample as the columns of a matrix X: ``Y = W X``, so ``dE/dW = G X^T``,
+    summed over the batch, and ``dE/dX = W^T G``, whose columns are added to the places where the windows lay.
+    Padding comes before, its adjoint after: an element that was copied gathers the gradients of its copies.
 
-    Source: LeCun et al., Proc. IEEE 86 (1998), section II; as matrices: Chellapilla, Puri and Simard, IWFHR (2006).
+    Source: LeCun et al., Proc. IEEE 86 (1998), section II; as matrices Chellapilla et al., IWFHR (2006).
     """
 
     in_channels: int
@@ -49,7 +50,8 @@ class _Convolution(Layer):
     rank: ClassVar[int]
 
     def __post_init__(self) -> None:
-        per_axis(self, "dilation", self.rank, 1)
+        for argument in ("kernel_size", "dilation"):
+            per_axis(self, argument, self.rank, 1)
         stride = per_axis(self, "stride", self.rank, 1)
         if self.groups < 1:
             raise reject(self, "groups", self.groups, "at least 1")
@@ -81,7 +83,8 @@ class _Convolution(Layer):
         self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
     ) -> Step:
         weight = parameters["weight"]
-        check_shape(self, "weight", weight, self.parameter_shapes["weight"])
+        for name, shape in self.parameter_shapes.items():
+            check_shape(self, name, parameters[name], shape)
         batch = with_batch(self, x, self.rank, self.in_channels)
         kernel, spatial = weight.shape[2:], batch.shape[2:]
         stride = per_axis(self, "stride", self.rank, 1)
@@ -116,10 +119,11 @@ class _Convolution(Layer):
             margins = [(size // 2, size - size // 2) for size in sizes]
         else:
             margins = [(p, p) for p in per_axis(self, "padding", self.rank, 0)]
-        # NumPy would repeat a short axis again and again; torch refuses to.
-        short = {"reflect": 1, "circular": 0}.get(self.padding_mode)
-        if short is not None and any(max(pair) + short > n for n, pair in zip(spatial, margins)):
-            raise reject(self, "the shape of its input", spatial, f"no axis shorter than its {self.padding_mode} padding")
+        own = {"reflect": 1, "circular": 0}.get(self.padding_mode)
+        # NumPy would mirror or repeat a short axis again and again, torch refuses.
+        if own is not None and any(n < max(pair) + own for n, pair in zip(spatial, margins)):
+            wanted = f"axes that last for {self.padding_mode} padding by {margins}"
+            raise reject(self, "the spatial shape of its input", spatial, wanted)
         return margins
 
 
@@ -140,15 +144,14 @@ def _pad(x: Array, margins: list[tuple[int, int]], mode: PaddingMode) -> Array:
 
 
 def _unpad(gradient: Array, margins: list[tuple[int, int]], mode: PaddingMode) -> Array:
-    """Hand the gradient of each padded element to the element that it was copied from: the adjoint of padding."""
+    """Add the gradient of each copy to that of the element that padding copied: the adjoint of padding."""
     for axis, (before, after) in enumerate(margins, start=2):
         if before or after:
-            size = gradient.shape[axis] - before - after
-            lead = (slice(None),) * axis
-            source = gradient
-            gradient = source[*lead, before : before + size]
+            copies = np.moveaxis(gradient, axis, 0)
+            size = len(copies) - before - after
+            originals = copies[before : before + size]
             if mode != "zeros":
-                origin = np.pad(np.arange(size), (before, after), _PAD[mode])
-                gradient = np.zeros_like(gradient)
-                np.add.at(gradient, (*lead, origin), source)
+                originals = np.zeros_like(originals)
+                np.add.at(originals, np.pad(np.arange(size), (before, after), _PAD[mode]), copies)
+            gradient = np.moveaxis(originals, 0, axis)
     return gradient

@@ -12,10 +12,10 @@ from impl.layer import Array, Gradients, Layer, Noise, Step, draw, reject
 
 @dataclass(frozen=True, eq=False)
 class Dropout(Layer):
-    """``y = m x`` with ``m = 1 / (1 - p)`` where the noise is below 1 - p, and 0 elsewhere; backward ``dE/dx = m g``.
+    """``y = m x``, where ``m = 1 / (1 - p)`` if the noise is below 1 - p, else 0; backward ``dE/dx = m g``.
 
-    Shapes: x, y and the noise ``(*)``. In evaluation y = x. Products, not a choice, as in torch: an infinity that is
-    dropped becomes NaN in either direction.
+    Shapes: x, y and the noise ``(*)``. In evaluation y = x. A product both ways, not a choice, as in torch:
+    an infinity that is dropped becomes NaN.
 
     Source: Srivastava et al., JMLR 15 (2014), in its inverted form (section 10).
     """

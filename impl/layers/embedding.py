@@ -17,9 +17,9 @@ class Embedding(Layer):
 
     Shapes: x ``(*)`` of integers, weight W ``(num_embeddings, embedding_dim)``, y ``(*, embedding_dim)``.
 
-    Row ``padding_idx`` (negative: from the end) gets no gradient; ``scale_grad_by_freq`` divides each row's by how
-    often it was looked up. With ``sparse`` the gradient comes back dense all the same: the numbers are equal.
-    ``max_norm`` is refused: it would rewrite the given weight in forward, and no layer changes what it was given.
+    Row ``padding_idx`` (negative: from the end) gets no gradient; ``scale_grad_by_freq`` divides each row's
+    by how often it was looked up. With ``sparse`` the gradient is dense all the same: the numbers are equal.
+    ``max_norm`` is refused: it would rewrite the weight in forward, and no layer changes what it was given.
 
     Source: Bengio et al., JMLR 3 (2003), section 2 (the matrix C).
     """
@@ -33,8 +33,13 @@ class Embedding(Layer):
     sparse: bool = False
 
     def __post_init__(self) -> None:
-        if self.padding_idx is not None and not -self.num_embeddings <= self.padding_idx < self.num_embeddings:
-            raise reject(self, "padding_idx", self.padding_idx, f"None or an index of {self.num_embeddings} rows")
+        if (
+            self.padding_idx is not None
+            and not -self.num_embeddings <= self.padding_idx < self.num_embeddings
+        ):
+            raise reject(
+                self, "padding_idx", self.padding_idx, f"None or an index of {self.num_embeddings} rows"
+            )
         if self.max_norm is not None:
             raise reject(self, "max_norm", self.max_norm, "None: it would change the given weight in forward")
         if self.sparse and self.scale_grad_by_freq:
@@ -58,7 +63,12 @@ class Embedding(Layer):
         if x.dtype.kind not in "iu":
             raise reject(self, "the dtype of its input", str(x.dtype), "an integer one")
         if x.size and not 0 <= x.min() <= x.max() < self.num_embeddings:
-            raise reject(self, "the range of its input", (int(x.min()), int(x.max())), f"0 to {self.num_embeddings - 1}")
+            raise reject(
+                self,
+                "the range of its input",
+                (int(x.min()), int(x.max())),
+                f"0 to {self.num_embeddings - 1}",
+            )
 
         def backward(g: Array) -> Gradients:
             gradient = np.zeros(weight.shape, g.dtype)

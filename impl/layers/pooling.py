@@ -15,18 +15,18 @@ from impl.windows import overlap_add, per_axis, windows, with_batch
 
 
 class _Axis(NamedTuple):
-    """How windows lie along one axis; ``count`` of them."""
+    """How windows lie along one axis; ``windows`` of them."""
 
     size: int
     kernel: int
     stride: int
     padding: int
     dilation: int
-    count: int
+    windows: int
 
     def starts(self) -> Array:
         """Where the windows begin, padding being negative."""
-        return np.arange(self.count) * self.stride - self.padding
+        return np.arange(self.windows) * self.stride - self.padding
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class _Pooling(Layer):
             per_axis(self, "stride", self.rank, 1)
 
     def _axes(self, x: Array, dilation: Shape, ceil_mode: bool) -> list[_Axis]:
-        """Count the windows; with ``ceil_mode`` one more where a rest remains, unless it begins in the padding behind.
+        """Count the windows; with ``ceil_mode`` one more for a rest, unless it begins in the padding behind.
 
         Raises
         ------
@@ -72,11 +72,11 @@ class _Pooling(Layer):
 
 @dataclass(frozen=True, eq=False)
 class _MaxPool(_Pooling):
-    """The greatest element of each window; backward hands g to where it was: the first, where several are equal.
+    """The greatest element of each window; backward hands g to where it was, the first of equal ones.
 
     Shapes: x ``(N, C, *spatial)`` or without N; y likewise, with the number of windows along each axis. With
-    ``return_indices`` a second output says where in the flattened spatial axes each maximum was. Padding never wins;
-    a NaN always does, the last one of several, as in torch.
+    ``return_indices`` a second output says where in the flattened spatial axes each maximum was. Padding
+    never wins; a NaN always does, the last one of several, as in torch.
 
     Source: Scherer, Müller and Behnke, ICANN (2010), section 2.
     """
@@ -102,7 +102,7 @@ class _MaxPool(_Pooling):
         if nan.any():
             winner = np.where(nan.any(axis=1), len(places) - 1 - nan[:, ::-1].argmax(axis=1), winner)
         indices = places[winner, np.arange(places.shape[1])]
-        y = np.take_along_axis(rows, indices, axis=1).reshape(*lead, *(axis.count for axis in axes))
+        y = np.take_along_axis(rows, indices, axis=1).reshape(*lead, *(axis.windows for axis in axes))
 
         def backward(g: Any) -> Gradients:
             arriving: Array = g[0] if self.return_indices else g
@@ -110,7 +110,8 @@ class _MaxPool(_Pooling):
             np.add.at(gradient, (np.arange(len(rows))[:, None], indices), arriving.reshape(indices.shape))
             return Gradients((gradient.reshape(x.shape),))
 
-        return Step((y, indices.reshape(y.shape)) if self.return_indices else y, backward, branches=(indices,))
+        output = (y, indices.reshape(y.shape)) if self.return_indices else y
+        return Step(output, backward, branches=(indices,))
 
     def _places(self, axes: list[_Axis]) -> Array:
         """Where in the flattened input the windows look: ``(elements of the kernel, windows)``.
@@ -126,12 +127,13 @@ class _MaxPool(_Pooling):
         places = np.zeros((1, 1), dtype=np.int64)
         for axis in axes:
             along = np.arange(axis.kernel)[:, None] * axis.dilation + axis.starts()
-            along = np.where((along >= 0) & (along < axis.size), along, -size)  # stays negative in every sum below
+            # So far below zero that no later axis brings it back.
+            along = np.where((along >= 0) & (along < axis.size), along, -size)
             places = places[:, None, :, None] * axis.size + along[:, None]
-            places = places.reshape(-1, places.shape[-2] * axis.count)
+            places = places.reshape(-1, places.shape[-2] * axis.windows)
         first = np.where(places < 0, size, places).min(axis=0)
         if first.max() == size:
-            raise reject(self, "dilation", self.dilation, f"windows that all meet the input, {[a.size for a in axes]}")
+            raise reject(self, "dilation", self.dilation, "one with which every window meets the input")
         places = np.maximum.accumulate(places, axis=0)
         return np.where(places < 0, first, places)
 
@@ -144,11 +146,11 @@ class MaxPool2d(_MaxPool):
 
 @dataclass(frozen=True, eq=False)
 class _AvgPool(_Pooling):
-    """The mean of each window: ``y = sum x / divisor``; backward adds ``g / divisor`` to each element of the window.
+    """The mean of each window: ``y = sum x / divisor``; backward adds ``g / divisor`` to its elements.
 
-    Shapes: x ``(N, C, *spatial)`` or without N; y likewise, with the number of windows along each axis. The divisor
-    is ``divisor_override``, or how much of the window lies in the padded input, or (``count_include_pad=False``) in
-    the input itself; what ``ceil_mode`` reaches beyond the padding never counts.
+    Shapes: x ``(N, C, *spatial)`` or without N; y likewise, with the number of windows along each axis. The
+    divisor is ``divisor_override``, or how much of the window lies in the padded input, or (with
+    ``count_include_pad=False``) in the input itself; what ``ceil_mode`` adds behind the padding never counts.
 
     Source: LeCun et al., Proc. IEEE 86 (1998), section II.B (subsampling).
     """
@@ -165,32 +167,29 @@ class _AvgPool(_Pooling):
     def forward(
         self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
     ) -> Step:
-        axes = self._axes(x, (1,) * self.rank, self.ceil_mode)
+        ones = (1,) * self.rank
+        axes = self._axes(x, ones, self.ceil_mode)
         kernel, stride = tuple(axis.kernel for axis in axes), tuple(axis.stride for axis in axes)
-        batch = with_batch(self, x, self.rank)
-        padded = np.pad(batch, [(0, 0), (0, 0), *map(_margins, axes)])
-        view = windows(padded, kernel, stride, (1,) * self.rank)
-        divisor = np.asarray(self.divisor_override or reduce(np.multiply.outer, map(self._counts, axes)), x.real.dtype)
+        # As much behind as the last window needs: floor mode may need less than the padding, ceil mode more.
+        margins = [(a.padding, max(a.padding, a.starts()[-1] + a.kernel - a.size)) for a in axes]
+        padded = np.pad(with_batch(self, x, self.rank), [(0, 0), (0, 0), *margins])
+        view = windows(padded, kernel, stride, ones)
+        counts = reduce(np.multiply.outer, map(self._counts, axes))
+        divisor = np.asarray(self.divisor_override or counts, x.real.dtype)
         y = view.sum(axis=tuple(range(2, 2 + self.rank))) / divisor
 
         def backward(g: Array) -> Gradients:
-            share = (g / divisor).reshape(*batch.shape[:2], *(1,) * self.rank, *divisor_shape)
-            gradient = overlap_add(np.broadcast_to(share, view.shape), padded.shape[2:], stride, (1,) * self.rank)
-            inner = tuple(slice(axis.padding, axis.padding + axis.size) for axis in axes)
-            return Gradients((gradient[..., *inner].reshape(x.shape),))
+            share = (g / divisor).reshape(*padded.shape[:2], *ones, *y.shape[2:])
+            spread = overlap_add(np.broadcast_to(share, view.shape), padded.shape[2:], stride, ones)
+            inner: tuple[Any, ...] = (..., *(slice(axis.padding, axis.padding + axis.size) for axis in axes))
+            return Gradients((spread[inner].reshape(x.shape),))
 
         return Step(y.reshape(x.shape[: -self.rank] + y.shape[2:]), backward)
 
     def _counts(self, axis: _Axis) -> Array:
         border = axis.padding if self.count_include_pad else 0
         ends = np.minimum(axis.starts() + axis.kernel, axis.size + border)
-        return ends - np.maximum(axis.starts(), -border)
-
-
-def _margins(axis: _Axis) -> tuple[int, int]:
-    """Zeros before and behind, so many that the last window fits."""
-    reach = axis.starts()[-1] + axis.kernel
-    return axis.padding, max(axis.padding, reach - axis.size)
+        return np.asarray(ends - np.maximum(axis.starts(), -border))
 
 
 class AvgPool2d(_AvgPool):

@@ -1,0 +1,13 @@
+"""Rows of the layers that drop at random."""
+
+from __future__ import annotations
+
+from backproof.catalogue.row import Chooser, Draw, Row, Shape
+
+
+def dropout(choose: Chooser, shape: Shape, training: bool) -> Draw:
+    """From none to all dropped. Never in place: in torch that would rewrite what other nodes still read."""
+    return Draw({"p": choose.one_of((0.3, 0.0, 0.9, 1.0))})
+
+
+ROWS = (Row("Dropout", (2, 1, 3, 4), dropout),)

@@ -1,0 +1,88 @@
+"""Poolings: what the catalogue's properties cannot see."""
+
+import numpy as np
+import pytest
+import torch
+
+import impl
+
+NAN, INF = np.nan, np.inf
+
+
+@pytest.mark.parametrize(
+    ("op", "arguments", "message"),
+    [
+        ("MaxPool2d", {"kernel_size": (2, 0)}, r"kernel_size is \(2, 0\), wanted 2 integers"),
+        ("MaxPool2d", {"kernel_size": 2, "stride": 0}, "stride is 0, wanted"),
+        ("MaxPool2d", {"kernel_size": 2, "dilation": 0}, "dilation is 0, wanted"),
+        (
+            "MaxPool2d",
+            {"kernel_size": (4, 2), "padding": 2},
+            r"padding is 2, wanted at most half of .*\(4, 2\)",
+        ),
+        ("AvgPool2d", {"kernel_size": 3, "padding": 2}, "padding is 2, wanted at most half of kernel_size 3"),
+        ("AvgPool2d", {"kernel_size": 3, "divisor_override": 0}, "divisor_override is 0, wanted"),
+    ],
+)
+def test_a_wrong_argument_is_named(op, arguments, message):
+    with pytest.raises(ValueError, match=f"{op}: {message}"):
+        getattr(impl, op)(**arguments)
+    with pytest.raises(RuntimeError):  # torch refuses it, too, if only in forward
+        getattr(torch.nn, op)(**arguments)(torch.zeros(1, 1, 6, 6))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (impl.MaxPool2d(2), (4, 4), r"input is \(4, 4\), wanted \(N, C, H, W\) or \(C, H, W\)"),
+        (impl.AvgPool2d(3), (1, 2, 5), r"input is \(1, 2, 5\), wanted room for a window along each axis"),
+        (impl.MaxPool2d(2, dilation=3), (1, 3, 5), "wanted room for a window along each axis"),
+    ],
+)
+def test_a_wrong_input_is_named(layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        layer.forward({}, np.zeros(shape))
+
+
+def test_a_window_in_the_padding_alone_is_refused():
+    layer = impl.MaxPool2d(2, stride=1, padding=1, dilation=4)
+    with pytest.raises(
+        ValueError, match="MaxPool2d: dilation is 4, wanted one with which every window meets"
+    ):
+        layer.forward({}, np.zeros((1, 3, 3)))
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((4, 4)),
+        np.full((4, 4), -INF),
+        np.tile([[1.0, 2.0], [2.0, 1.0]], (2, 2)),
+        np.array([[NAN, 1, NAN, 0], [3, NAN, 0, INF], [-INF, -INF, INF, INF], [-INF, -INF, NAN, INF]]),
+        np.array([[0.0, -0.0, -0.0, 0.0]] * 4),
+    ],
+    ids=["zeros", "minus infinity", "diagonal ties", "nan and infinity", "signed zeros"],
+)
+@pytest.mark.parametrize(
+    "arguments",
+    [{}, {"stride": 1, "padding": 1}, {"stride": 1, "dilation": 2}, {"stride": 3, "ceil_mode": True}],
+)
+def test_the_winner_of_a_tie_is_torchs(x, arguments):
+    step = impl.MaxPool2d(2, return_indices=True, **arguments).forward({}, x[None])
+    there = torch.tensor(x[None], requires_grad=True)
+    y, indices = torch.nn.MaxPool2d(2, return_indices=True, **arguments)(there)
+    np.testing.assert_array_equal(step.output[0], y.detach().numpy())
+    np.testing.assert_array_equal(step.output[1], indices.numpy())
+    g = np.arange(1.0, 1 + y.numel()).reshape(y.shape)
+    y.backward(torch.tensor(g))
+    np.testing.assert_array_equal(step.backward((g, None)).inputs[0], there.grad.numpy())
+    assert step.branches[0].size == y.numel()
+
+
+@pytest.mark.parametrize("op", ["MaxPool2d", "AvgPool2d"])
+def test_ceil_mode_leaves_out_a_window_that_begins_in_the_padding(op):
+    arguments = {"kernel_size": 2, "stride": 3, "padding": 1, "ceil_mode": True}
+    for size in range(1, 9):
+        x = np.random.default_rng(size).standard_normal((1, 1, size, size))
+        expected = getattr(torch.nn, op)(**arguments)(torch.tensor(x)).numpy()
+        np.testing.assert_allclose(getattr(impl, op)(**arguments).forward({}, x).output, expected, rtol=1e-15)
