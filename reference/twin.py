@@ -101,7 +101,9 @@ class Twin:
     def add(self, node: Node) -> None:
         """Take in one more node, on top of those that are there."""
         try:
-            module = ops.build(node.op, node.arguments)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                module = ops.build(node.op, node.arguments)
             counters: dict[str, TorchTensor] = {}
             if isinstance(module, nn.Module):
                 self._add_module(node, module)
@@ -109,9 +111,7 @@ class Twin:
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
             self.modules[node.name] = module
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
+            outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
@@ -159,14 +159,16 @@ class Twin:
         if node.op == "LSTM" and len(inputs) == 3:
             arguments = [inputs[0], (inputs[1], inputs[2])]
         options = {name: like(v) if isinstance(v, list) else v for name, v in node.options.items()}
-        if isinstance(module, nn.Module):
-            if getattr(module, "inplace", False):
-                arguments = [x.clone() for x in inputs]
-            constants = {name: like(value) for name, value in self.constants[node.name].items()}
-            result = functional_call(module, {**tensors, **constants}, tuple(arguments), options)
-        else:
-            result = module(*arguments, **options)
-        return tuple(_flatten(result))
+        if not isinstance(module, nn.Module):
+            return tuple(_flatten(module(*arguments, **options)))
+        if getattr(module, "inplace", False):
+            arguments = [x.clone() for x in inputs]
+        constants = {name: like(value) for name, value in self.constants[node.name].items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
+            return tuple(
+                _flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options))
+            )
 
     def run(self, values: Values, dtype: str = "float64", perturb: Perturbation | None = None) -> Run:
         """Run forward, and autograd backward from the cotangents.
