@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 
 import torch
 from threadpoolctl import threadpool_limits
@@ -56,24 +56,32 @@ class Campaign:
         """
         for dtype in self.dtypes:
             if dtype not in DTYPES:
-                raise ValueError(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
+                raise Unsupported(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
         implementation = load(self.implementation)
-        supported = tuple(row.op for row in drawable(self.layers) if supports(implementation, row.op))
+        supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op)]
         for name in self.layers or ():
             if name not in supported:
                 raise Unsupported(f"{implementation.name} does not support {name}")
-        layers = self.layers or tuple(op for op in supported)
-        if not any(op not in STRUCTURAL for op in layers) and self.layers is None:
+        if all(op in STRUCTURAL for op in self.layers or supported) and self.layers is None:
             raise Unsupported(f"{implementation.name} supports no layer of the catalogue")
-        return Campaign(self.implementation, self.examples, self.seed, self.dtypes, layers)
+        return replace(self, layers=self.layers or tuple(supported))
 
-    def agreements(self, workers: int) -> Iterator[list[Agreement]]:
-        """Verify example after example: for each, one agreement per dtype."""
+    def agreements(self, workers: int) -> Generator[list[Agreement]]:
+        """Verify example after example: for each, one agreement per dtype.
+
+        Raises
+        ------
+        BrokenExecutor
+            A process died: the implementation took it down.
+        """
+        workers = min(workers, -(-self.examples // BATCH))
         if workers == 1:
             _start()
             yield from (self.example(i) for i in range(self.examples))
             return
-        executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(True,))
+        executor = ProcessPoolExecutor(
+            workers, mp_context=get_context("spawn"), initializer=_start, initargs=(True,)
+        )
         try:
             waiting: deque[Future[list[list[Agreement]]]] = deque()
             starts = iter(range(0, self.examples, BATCH))
@@ -85,6 +93,8 @@ class Campaign:
                 yield from waiting.popleft().result()
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
+            for child in active_children():  # after Ctrl-C nobody waits for what they were at
+                child.terminate()
 
     def _batch(self, start: int) -> list[list[Agreement]]:
         return [self.example(i) for i in range(start, min(start + BATCH, self.examples))]
@@ -95,13 +105,15 @@ class Campaign:
         return agreements(architecture, _loaded(self.implementation), self.dtypes)
 
 
-def agreements(architecture: Architecture, implementation: Implementation, dtypes: Sequence[str]) -> list[Agreement]:
+def agreements(
+    architecture: Architecture, implementation: Implementation, dtypes: Sequence[str]
+) -> list[Agreement]:
     """Verify one architecture in several dtypes, which share the reference and the finite differences."""
     verification = Verification(architecture, implementation)
     return [verification.agreement(dtype) for dtype in dtypes]
 
 
-def supports(implementation: Implementation, op: str) -> bool:
+def _supports(implementation: Implementation, op: str) -> bool:
     """Whether an implementation runs an op, whatever its arguments."""
     return op in STRUCTURAL or implementation.supports(Node("any", op, {}, ("x",)))
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import click
 
 import backproof
 
-AGREE, DISAGREE, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+DTYPES = ("float64", "float32")
+dtype_help = "float64, float32, float16, separated by commas."
 
 
 class CommaSeparated(click.ParamType):
@@ -23,20 +23,22 @@ class CommaSeparated(click.ParamType):
 
     name = "A,B"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """Split; an empty name is a mistake."""
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """Split; an empty or repeated name is a mistake."""
         if isinstance(value, tuple):
             return value
         names = tuple(part.strip() for part in str(value).split(","))
-        if not all(names):
-            self.fail(f"{value!r} has an empty name", param, ctx)
+        if not all(names) or len(set(names)) < len(names):
+            self.fail(f"{value!r} has an empty or a repeated name", param, ctx)
         return names
 
 
 class UserError(click.ClickException):
     """A user's mistake: one line, exit status 2."""
 
-    exit_code = USAGE
+    exit_code = 2
 
     def format_message(self) -> str:
         """Keep it on one line."""
@@ -44,58 +46,75 @@ class UserError(click.ClickException):
 
 
 @contextmanager
-def _mistakes() -> Iterator[None]:
+def mistakes() -> Iterator[None]:
     """Turn what users can get wrong into one line and exit status 2."""
-    from backproof.implementations import UnknownImplementation
-    from backproof.verification import Unsupported
-    from reference import ArchitectureError
-
     try:
         yield
-    except (ArchitectureError, UnknownImplementation, Unsupported) as error:
-        raise UserError(str(error)) from error
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+    except ValueError as error:  # every error of ours about a user's input is one
+        raise UserError(str(error)) from error
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(backproof.__version__, prog_name="backproof")
-def cli() -> None:
-    """Prove hand-written gradients against PyTorch autograd and finite differences."""
-    _check_packages()
-
-
-def _check_packages() -> None:
+def check_packages() -> None:
     """Say so if a folder of the user's hides one of our packages, whose names are plain."""
     home = Path(backproof.__file__).parent.parent
     for name in ("impl", "reference", "reports"):
         spec = find_spec(name)
         found = Path(spec.origin).parent.parent if spec and spec.origin else None
         if found != home:
-            where = found / name if found else "nowhere"
-            raise UserError(f"the package {name!r} is found in {where}, not beside backproof in {home}: rename that one")
+            where = f"found in {found / name}" if found else "not found"
+            raise UserError(
+                f"the package {name!r} is {where}, wanted beside backproof in {home}: rename that one"
+            )
 
 
-dtype_option = click.option(
-    "--dtype", "dtypes", type=CommaSeparated(), default=("float64", "float32"), help="float64, float32, float16.",
-    show_default="float64,float32",
-)
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(backproof.__version__, prog_name="backproof")
+def main() -> None:
+    """Prove hand-written gradients against PyTorch autograd and finite differences.
+
+    Exit status: 0 all agree, 1 a disagreement, 2 wrong usage or unreadable input, 3 the implementation itself failed,
+    130 interrupted.
+    """
+    check_packages()
+
+
 implementation_option = click.option(
-    "--implementation", default="numpy", show_default=True, help="numpy, torch, package.module:object or an entry point."
+    "--implementation",
+    default="numpy",
+    show_default=True,
+    help="numpy, torch, package.module:object or the name of an entry point.",
+)
+dtype_option = click.option(
+    "--dtype", "dtypes", type=CommaSeparated(), default=DTYPES, show_default=",".join(DTYPES), help=dtype_help
+)
+json_option = click.option(
+    "--json",
+    "json_file",
+    type=click.Path(path_type=Path, allow_dash=True),
+    help="Write the numbers here as well; - is standard output.",
 )
 
 
-@cli.command()
+@main.command()
 @implementation_option
-@click.option("--examples", type=click.IntRange(1, 10_000_000), default=500, show_default=True, help="Architectures.")
-@click.option("--seed", type=click.IntRange(0, (1 << 32) - 1), default=0, show_default=True, help="Draws them.")
+@click.option(
+    "--examples", type=click.IntRange(1, 10**7), default=500, show_default=True, help="Architectures."
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws them.")
 @dtype_option
-@click.option("--layers", type=CommaSeparated(), default=None, help="Only these layers, for example Linear,ReLU.")
-@click.option("--workers", type=click.IntRange(1, 256), default=None, help="Processes.  [default: one per core]")
-@click.option("--report", "folder", type=click.Path(path_type=Path), default=Path("backproof-report"),
-              show_default=True, help="Folder of the report.")
-@click.option("--json", "json_file", type=click.Path(path_type=Path, allow_dash=True), default=None,
-              help="Write the numbers here as well; - is standard output.")
+@click.option("--layers", type=CommaSeparated(), help="Only these layers, for example Linear,ReLU.")
+@click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one per core]")
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("backproof-report"),
+    show_default=True,
+    help="Folder of the report.",
+)
+@json_option
 def verify(
     implementation: str,
     examples: int,
@@ -107,14 +126,62 @@ def verify(
     json_file: Path | None,
 ) -> None:
     """Verify random architectures and write a report."""
-    from backproof.campaign import Campaign
-    from backproof.session import Session
+    with mistakes():
+        from backproof.campaign import Campaign
+        from backproof.session import Session
 
-    with _mistakes():
-        try:
-            campaign = Campaign(implementation, examples, seed, dtypes, layers).checked()
-        except ValueError as error:
-            raise UserError(str(error)) from error
-        session = Session(folder, json_file, implementation, seed, examples)
-        session.run(campaign.agreements(min(workers or len(os.sched_getaffinity(0)), -(-examples // 8))))
+        campaign = Campaign(implementation, examples, seed, dtypes, layers).checked()
+        session = Session(implementation, dtypes, examples, folder, json_file, seed)
+    session.run(campaign.agreements(workers or len(os.sched_getaffinity(0))))
     sys.exit(session.finish())
+
+
+@main.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@implementation_option
+@dtype_option
+@json_option
+def replay(file: Path, implementation: str, dtypes: tuple[str, ...], json_file: Path | None) -> None:
+    """Verify one saved architecture again (a failure-....json of a report)."""
+    with mistakes():
+        from backproof.campaign import agreements
+        from backproof.implementations import load
+        from backproof.session import Session
+        from reference import Architecture
+        from reference.architecture import LIMITS
+
+        with file.open("rb") as opened:
+            architecture = Architecture.from_json(opened.read(LIMITS["bytes"] + 1))
+        found = load(implementation)
+        session = Session(implementation, dtypes, 1, None, json_file)
+        session.run(agreements(architecture, found, dtypes) for _ in range(1))
+    sys.exit(session.finish())
+
+
+@main.command()
+def layers() -> None:
+    """Show which classes of torch.nn are covered."""
+    from rich.console import Console
+
+    from backproof.coverage import show
+
+    show(Console())
+
+
+@main.command()
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    help="CSV of x1,x2,target; the target is from 0 to 1.  [default: XOR]",
+)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=None, help="Draws the initial weights.")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), default=None, help="Learning rate.")
+@click.option("--epochs", type=click.IntRange(1, 10**6), default=None, help="How long to train at most.")
+def walkthrough(data: Path | None, **given: Any) -> None:
+    """Go through backpropagation by hand, step by step, with numbers."""
+    from rich.console import Console
+
+    from backproof.walkthrough import walkthrough as walk
+
+    with mistakes():
+        walk(Console(), data=data, **{name: value for name, value in given.items() if value is not None})

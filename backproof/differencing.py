@@ -9,7 +9,7 @@ from zlib import crc32
 import numpy as np
 
 from backproof.catalogue import convention
-from backproof.implementations import Implementation
+from backproof.implementations import Completed
 from backproof.running import call
 from reference import Node, Reference, Run, Tensor, Values
 from reference.differences import Estimate, complex_step, finite_difference
@@ -18,7 +18,7 @@ from reference.run import Array
 Forward = Callable[[Values], Mapping[str, Array]]
 
 
-def at_every_coordinate(implementation: Implementation, node: Node, alone: Reference) -> dict[Tensor, Estimate]:
+def at_every_coordinate(implementation: Completed, node: Node, alone: Reference) -> dict[Tensor, Estimate]:
     """Differentiate the forward of one node along every coordinate of its parameters and floating inputs.
 
     By complex steps where the implementation says that its forward is complex-clean, else by central differences. What
@@ -29,8 +29,7 @@ def at_every_coordinate(implementation: Implementation, node: Node, alone: Refer
     cotangents = {int(reference.rpartition(".")[2]): c for reference, c in values.cotangents.items()}
     parameters = dict(values.parameters[node.name])
     inputs = list(values.inputs.values())
-    clean = getattr(implementation, "complex_clean", lambda node: False)(node)
-    differentiate = complex_step if clean else finite_difference
+    differentiate = complex_step if implementation.complex_clean(node) else finite_difference
 
     def terms() -> Array:
         done = call(implementation, node, parameters, tuple(inputs), alone.twin.architecture.training, noise)
@@ -58,7 +57,9 @@ def at_every_coordinate(implementation: Implementation, node: Node, alone: Refer
     return estimates
 
 
-def along_one_direction(forward: Forward, gradients: Run, reference: Reference) -> tuple[Estimate, float, float]:
+def along_one_direction(
+    forward: Forward, gradients: Run, reference: Reference
+) -> tuple[Estimate, float, float]:
     """Differentiate a whole network along one random direction through all its parameters and inputs at once.
 
     Inputs that sit on kinks on purpose, and what conventions keep from being a derivative, are not moved.

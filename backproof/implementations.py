@@ -16,7 +16,7 @@ import numpy as np
 from impl.layer import Array, Layer
 from impl.layers import LAYERS
 from reference import Architecture, Input, Node, Tensor, Twin, Values
-from reference.ops import constructor_arguments
+from reference.ops import STRUCTURAL, constructor_arguments
 
 GROUP = "backproof.implementations"
 Backward: TypeAlias = Callable[[tuple[Array | None, ...]], tuple[Sequence[Array | None], Mapping[str, Array]]]
@@ -99,7 +99,9 @@ class NumPyImplementation:
         step = layer.forward(parameters, *inputs, training=training, noise=noise, **node.options)
         several = isinstance(step.output, tuple)
 
-        def backward(grad_outputs: tuple[Array | None, ...]) -> tuple[Sequence[Array | None], Mapping[str, Array]]:
+        def backward(
+            grad_outputs: tuple[Array | None, ...],
+        ) -> tuple[Sequence[Array | None], Mapping[str, Array]]:
             gradients = step.backward(grad_outputs if several else grad_outputs[0])
             return gradients.inputs, gradients.parameters
 
@@ -139,13 +141,39 @@ class TorchImplementation:
         outputs = tuple(array for name, array in first.items() if name.kind == "output")
         updates = {name.name: array for name, array in first.items() if name.kind == "update"}
 
-        def backward(grad_outputs: tuple[Array | None, ...]) -> tuple[Sequence[Array | None], Mapping[str, Array]]:
+        def backward(
+            grad_outputs: tuple[Array | None, ...],
+        ) -> tuple[Sequence[Array | None], Mapping[str, Array]]:
             found = run({end: g for end, g in zip(ends, grad_outputs) if g is not None})
             grads = [found.get(Tensor("input", name, "0")) for name in given]
             own = {n.name: g for n, g in found.items() if n.kind == "parameter"}
             return grads, own
 
         return Pass(outputs, backward, updates)
+
+
+class Completed:
+    """An implementation, with impl's structural ops (Add, Reshape ...) where it has none of its own."""
+
+    def __init__(self, own: Implementation) -> None:
+        self.own, self.name = own, own.name
+        self._numpy = NumPyImplementation()
+
+    def _runs(self, node: Node) -> Implementation:
+        return self._numpy if node.op in STRUCTURAL and not self.own.supports(node) else self.own
+
+    def supports(self, node: Node) -> bool:
+        """Whether one of the two has it."""
+        return self._runs(node).supports(node)
+
+    def complex_clean(self, node: Node) -> bool:
+        """Whether a complex step may go through the forward of this node."""
+        clean = getattr(self._runs(node), "complex_clean", None)
+        return clean is not None and clean(node)
+
+    def forward(self, node: Node, *given: Any, **options: Any) -> Pass | tuple[tuple[Array, ...], Backward]:
+        """Run it where it is supported."""
+        return self._runs(node).forward(node, *given, **options)
 
 
 @lru_cache(maxsize=256)
@@ -176,7 +204,9 @@ def load(name: str) -> Implementation:
     module_name, colon, attribute = name.partition(":")
     if not colon and name not in registered:
         known = ", ".join([*BUILT_IN, *registered])
-        raise UnknownImplementation(f"no implementation {name!r}: known are {known}, or write package.module:object")
+        raise UnknownImplementation(
+            f"no implementation {name!r}: known are {known}, or write package.module:object"
+        )
     try:
         if name in registered:
             found: Any = registered[name].load()
@@ -196,4 +226,7 @@ def load(name: str) -> Implementation:
     return found  # type: ignore[no-any-return]
 
 
-BUILT_IN: Mapping[str, Callable[[], Implementation]] = {"numpy": NumPyImplementation, "torch": TorchImplementation}
+BUILT_IN: Mapping[str, Callable[[], Implementation]] = {
+    "numpy": NumPyImplementation,
+    "torch": TorchImplementation,
+}

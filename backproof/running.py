@@ -57,7 +57,9 @@ def call(
         result = Pass(*implementation.forward(node, parameters, inputs, training=training, noise=noise))
     except Exception as error:
         raise ImplementationFailed(node, "forward", error) from error
-    return result._replace(outputs=tuple(_array(node, "output", str(i), y) for i, y in enumerate(result.outputs)))
+    return result._replace(
+        outputs=tuple(_array(node, "output", str(i), y) for i, y in enumerate(result.outputs))
+    )
 
 
 def _array(node: Node, kind: Kind, name: str, found: Any, shape: tuple[int, ...] | None = None) -> Array:
@@ -73,7 +75,9 @@ def _array(node: Node, kind: Kind, name: str, found: Any, shape: tuple[int, ...]
 class _Composed(Layer):
     """One node of an implementation, with the contract of a layer of :mod:`impl`."""
 
-    def __init__(self, implementation: Implementation, node: Node, twin: Twin, noise: tuple[Array, ...]) -> None:
+    def __init__(
+        self, implementation: Implementation, node: Node, twin: Twin, noise: tuple[Array, ...]
+    ) -> None:
         self.implementation, self.node, self.noise = implementation, node, noise
         self.shapes = [tuple(y.shape) for y in twin.outputs[node.name]]
 
@@ -81,7 +85,9 @@ class _Composed(Layer):
         node = self.node
         done = call(self.implementation, node, parameters, inputs, options["training"], self.noise)
         if len(done.outputs) != len(self.shapes):
-            raise WrongArray(node, "output", "0", f"{len(done.outputs)} outputs came, wanted {len(self.shapes)}")
+            raise WrongArray(
+                node, "output", "0", f"{len(done.outputs)} outputs came, wanted {len(self.shapes)}"
+            )
         for i, (y, shape) in enumerate(zip(done.outputs, self.shapes)):
             _array(node, "output", str(i), y, shape)
 
@@ -106,15 +112,17 @@ def go_back(
     except Exception as error:
         raise ImplementationFailed(node, "backward", error) from error
     if len(grads) != len(inputs):
-        raise WrongArray(node, "adjoint", "0", f"{len(grads)} gradients came back for {len(inputs)} inputs")
-    for i, (g, x) in enumerate(zip(grads, inputs)):
-        if g is not None:
-            _array(node, "adjoint", str(i), g, x.shape)
-    for name, g in own.items():
+        raise WrongArray(node, "input", "0", f"{len(grads)} gradients came back for {len(inputs)} inputs")
+    for name in own:
         if name not in parameters:
             raise WrongArray(node, "parameter", str(name), "is the gradient of no parameter")
-        _array(node, "parameter", name, g, parameters[name].shape)
-    return grads, own
+    return (
+        tuple(
+            None if g is None else _array(node, "input", str(i), g, x.shape)
+            for i, (g, x) in enumerate(zip(grads, inputs))
+        ),
+        {name: _array(node, "parameter", name, g, parameters[name].shape) for name, g in own.items()},
+    )
 
 
 def forward(implementation: Implementation, twin: Twin, values: Values, dtype: str) -> NetworkStep:
@@ -128,11 +136,15 @@ def forward(implementation: Implementation, twin: Twin, values: Values, dtype: s
         It returned something that cannot be compared.
     """
     nodes = [
-        NetworkNode(n.name, _Composed(implementation, n, twin, values.noise.get(n.name, ())), n.inputs, n.shares)
+        NetworkNode(
+            n.name, _Composed(implementation, n, twin, values.noise.get(n.name, ())), n.inputs, n.shares
+        )
         for n in twin.architecture.nodes
     ]
     network = Network([i.name for i in twin.architecture.inputs], nodes, twin.architecture.outputs)
-    parameters = {f"{o}.{n}": _cast(a, dtype) for o, arrays in values.parameters.items() for n, a in arrays.items()}
+    parameters = {
+        f"{o}.{n}": _cast(a, dtype) for o, arrays in values.parameters.items() for n, a in arrays.items()
+    }
     inputs = [_cast(values.inputs[i.name], dtype) for i in twin.architecture.inputs]
     return network.forward(parameters, *inputs, training=twin.architecture.training)
 
@@ -145,7 +157,8 @@ def run(implementation: Implementation, twin: Twin, values: Values, dtype: str) 
     """Run the twin's architecture forward and backward in ``dtype``; it raises what :func:`forward` raises."""
     step = forward(implementation, twin, values, dtype)
     cotangents = [
-        _cast(values.cotangents[r], dtype) if r in values.cotangents else None for r in twin.architecture.outputs
+        _cast(values.cotangents[r], dtype) if r in values.cotangents else None
+        for r in twin.architecture.outputs
     ]
     gradients = step.backward(cotangents if len(cotangents) > 1 else cotangents[0])
     tensors: dict[Tensor, Array] = {}

@@ -12,7 +12,7 @@ from zlib import crc32
 import numpy as np
 
 from backproof.differencing import along_one_direction, at_every_coordinate
-from backproof.implementations import Implementation, load
+from backproof.implementations import Completed, Implementation, load
 from backproof.running import ImplementationFailed, WrongArray, forward, run
 from reference import Architecture, Node, Reference, Run, Tensor, Twin, Values, draw_values
 from reference.differences import Estimate
@@ -73,7 +73,9 @@ class Verification:
 
     def __init__(self, architecture: Architecture, implementation: str | Implementation = "numpy") -> None:
         self.architecture = architecture
-        self.implementation = load(implementation) if isinstance(implementation, str) else implementation
+        self.implementation = Completed(
+            load(implementation) if isinstance(implementation, str) else implementation
+        )
         for node in architecture.nodes:
             if not self.implementation.supports(node):
                 raise Unsupported(f"{self.implementation.name} does not support node {node.name} ({node.op})")
@@ -138,7 +140,7 @@ class Verification:
             except ImplementationFailed as error:
                 blame, failure = Blame(error.node, None), str(error)
             except WrongArray as error:
-                blame = Blame(error.node, f"{error.kind} {error.name} {error}")
+                blame = Blame(error.node, f"{_called(error.kind, error.name)} {error}")
                 tensors = (self._malformed(error, dtype),)
         return Agreement(
             architecture=self.architecture.to_dict(),
@@ -238,7 +240,9 @@ class Verification:
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
             if got is not None and got.shape == want.shape:
                 # At a kink every number between the one-sided derivatives is a subgradient.
-                want = np.where(estimate.kinks, np.clip(got.astype(float), estimate.lower, estimate.upper), want)
+                want = np.where(
+                    estimate.kinks, np.clip(got.astype(float), estimate.lower, estimate.upper), want
+                )
             terms = max(reference.sensitivity[name], float(estimate.size.max(initial=0.0)))
             yield judged(
                 np.zeros(want.shape, dtype) if got is None and not want.any() else got,
@@ -292,21 +296,33 @@ class Verification:
         return Blame(None, "every node agrees alone: the composition is wrong")
 
     def _why(self, node: Node, reference: Reference, found: Run, name: Tensor, dtype: str) -> str | None:
-        sizes = {"N": 1}
-        for i, x in enumerate(reference.values.inputs.values()):
-            sizes |= {f"size of axis {axis} of input {i}": n for axis, n in enumerate(x.shape)}
+        sizes = {
+            f"axis {axis} of input {i}": n
+            for i, x in enumerate(reference.values.inputs.values())
+            for axis, n in enumerate(x.shape)
+        }
         bound = rounding(self._sensitivity(reference, name), dtype)
         told = diagnose(found.tensors.get(name), reference.run.tensors[name], bound, sizes)
-        labels = self._labels(name)
-        what = {"output": "output", "update": "update of", "parameter": "gradient of"}.get(name.kind, "gradient of input")
-        return f"{what} {labels['name']}: {told}" if told else None
+        return f"{_called(name.kind, self._labels(name)['name'])} {told}" if told else None
 
     def _malformed(self, error: WrongArray, dtype: str) -> TensorAgreement:
         label = Tensor(error.kind, error.node.name, error.name)
         nothing = np.zeros(0)
         return measure(
-            None, nothing, bound=0.0, scale=0.0, dtype=dtype, **self._labels(label), against="autograd", note=str(error)
+            None,
+            nothing,
+            bound=0.0,
+            scale=0.0,
+            dtype=dtype,
+            **self._labels(label),
+            against="autograd",
+            note=str(error),
         )
+
+
+def _called(kind: str, name: str) -> str:
+    """What to call an array of one node."""
+    return f"{ {'output': 'output', 'update': 'new', 'parameter': 'gradient of'}.get(kind, 'gradient of input') } {name}"
 
 
 def _finite(run: Run) -> bool:
@@ -342,6 +358,14 @@ def judged(
     note = "a kink lies within rounding" if jumping else "zero but for rounding" if vanishing and own else ""
     uncertain = jumping or (not vanishing and widest > CERTAIN * scale and scale > 0)
     result = measure(
-        got, want, bound=bound, scale=scale, dtype=dtype, **labels, against=against, note=note, uncertain=uncertain
+        got,
+        want,
+        bound=bound,
+        scale=scale,
+        dtype=dtype,
+        **labels,
+        against=against,
+        note=note,
+        uncertain=uncertain,
     )
     return replace(result, digits=None) if vanishing and result.verdict == "agree" else result

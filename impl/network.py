@@ -154,9 +154,11 @@ class Network(Layer):
                 name, index = self._slots[reference]
                 so_far = adjoints[name][index]
                 if gradient is not None:
-                    adjoints[name][index] = gradient if so_far is None else so_far + gradient
+                    adjoints[name][index] = gradient if so_far is None else np.asarray(so_far + gradient)
 
-            for reference, gradient in zip(self.outputs, (grad_output,) if len(results) == 1 else grad_output):
+            for reference, gradient in zip(
+                self.outputs, (grad_output,) if len(results) == 1 else grad_output
+            ):
                 flow(reference, gradient)
             total: dict[str, Array] = {}
             for node in reversed(self.nodes):
@@ -169,7 +171,7 @@ class Network(Layer):
                     flow(reference, gradient)
                 for name, gradient in gradients.parameters.items():
                     key = f"{node.shares or node.name}.{name}"
-                    total[key] = total[key] + gradient if key in total else gradient
+                    total[key] = np.asarray(total[key] + gradient) if key in total else gradient
             return NetworkGradients(
                 tuple(adjoints[name][0] for name in self.inputs),
                 total,
@@ -188,4 +190,6 @@ class Network(Layer):
 def Sequential(*layers: Layer) -> Network:  # noqa: N802 (torch.nn's name for it)
     """Chain layers into a network whose nodes are named "0", "1" ..., as in torch.nn.Sequential."""
     names = ["input", *map(str, range(len(layers)))]
-    return Network(names[:1], [Node(n, layer, (p,)) for p, n, layer in zip(names, names[1:], layers)], names[-1:])
+    return Network(
+        names[:1], [Node(n, layer, (p,)) for p, n, layer in zip(names, names[1:], layers)], names[-1:]
+    )

@@ -66,7 +66,10 @@ def torch_layers() -> tuple[str, ...]:
     return tuple(
         name
         for name, cls in sorted(vars(nn).items())
-        if inspect.isclass(cls) and issubclass(cls, nn.Module) and name not in CONTAINERS and not name.startswith("Lazy")
+        if inspect.isclass(cls)
+        and issubclass(cls, nn.Module)
+        and name not in CONTAINERS
+        and not name.startswith("Lazy")
     )
 
 
@@ -90,7 +93,9 @@ def parameters_of(op: str) -> Mapping[str, inspect.Parameter]:
     hidden = {"self", "mode", "device", "dtype"}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {
-        name: p for name, p in found.items() if p.kind in kinds and name not in hidden and not name.startswith("_")
+        name: p
+        for name, p in found.items()
+        if p.kind in kinds and name not in hidden and not name.startswith("_")
     }
 
 
@@ -99,7 +104,9 @@ def is_tensor_argument(op: str, name: str) -> bool:
     return "Tensor" in str(parameters_of(op)[name].annotation)
 
 
-def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callable[[Any], Any]) -> dict[str, Any]:
+def constructor_arguments(
+    op: str, arguments: Mapping[str, Any], tensor: Callable[[Any], Any]
+) -> dict[str, Any]:
     """Turn plain JSON into what a constructor takes: ``tensor(list)`` for tensors, tuples for the other lists."""
     return {
         name: value

@@ -7,6 +7,7 @@ from typing import Any
 
 from backproof.catalogue.row import Chooser, Draw, Need, Row, Shape
 
+LIMITS = "max_norm is refused: it would rewrite the weight in forward, and no layer changes what it was given"
 USED = 4
 """Rows of the table that are looked up, so few that most are looked up repeatedly."""
 
@@ -41,4 +42,4 @@ def convention(arguments: Mapping[str, Any]) -> Mapping[str, str]:
     return {"weight": "; ".join(reasons)} if reasons else {}
 
 
-ROWS = (Row("Embedding", (2, 1, 3), embedding, first=index, convention=convention),)
+ROWS = (Row("Embedding", (2, 1, 3), embedding, first=index, convention=convention, limits=LIMITS),)

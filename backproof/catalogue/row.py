@@ -66,6 +66,8 @@ class Row:
         ``convention(arguments)`` gives ``{parameter: reason}``.
     loss
         A loss ends a branch: its scalar is not fed on, except into Add.
+    limits
+        What is not covered of it, and why; empty: nothing.
     """
 
     op: str
@@ -74,6 +76,7 @@ class Row:
     first: Callable[[Chooser, Shape], Need] | None = None
     convention: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None
     loss: bool = False
+    limits: str = ""
 
 
 def axis(choose: Chooser, shape: Shape) -> int:

@@ -34,7 +34,10 @@ def matmul(choose: Chooser, shape: Shape, training: bool) -> Draw:
 def cat(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """Two or three pieces along any axis, of different sizes."""
     dim = axis(choose, shape)
-    pieces = [Need(shape), Need(tuple(choose.integer(1, 3) if i == dim % len(shape) else n for i, n in enumerate(shape)))]
+    pieces = [
+        Need(shape),
+        Need(tuple(choose.integer(1, 3) if i == dim % len(shape) else n for i, n in enumerate(shape))),
+    ]
     return Draw({"dim": dim}, tuple(pieces[: choose.integer(1, 2)]))
 
 

@@ -10,7 +10,10 @@ LAYERS: dict[str, type[Layer]] = {
     name: cls
     for module in iter_modules(__path__)
     for name, cls in vars(import_module(f"{__name__}.{module.name}")).items()
-    if inspect.isclass(cls) and issubclass(cls, Layer) and cls.__module__ == f"{__name__}.{module.name}" and not name.startswith("_")
+    if inspect.isclass(cls)
+    and issubclass(cls, Layer)
+    and cls.__module__ == f"{__name__}.{module.name}"
+    and not name.startswith("_")
 }
 globals().update(LAYERS)
 __all__ = ["LAYERS", *LAYERS]

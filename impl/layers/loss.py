@@ -54,7 +54,13 @@ class MSELoss(_Loss):
     reduction: str = "mean"
 
     def forward(
-        self, parameters: Mapping[str, Array], x: Array, t: Array, *, training: bool = True, noise: Noise = None
+        self,
+        parameters: Mapping[str, Array],
+        x: Array,
+        t: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
     ) -> Step:
         check_shape(self, "its target", t, x.shape)
         d = x - t
@@ -92,7 +98,13 @@ class CrossEntropyLoss(_Loss):
             raise reject(self, "label_smoothing", self.label_smoothing, "a number from 0 to 1")
 
     def forward(
-        self, parameters: Mapping[str, Array], x: Array, target: Array, *, training: bool = True, noise: Noise = None
+        self,
+        parameters: Mapping[str, Array],
+        x: Array,
+        target: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
     ) -> Step:
         if x.ndim == 0:
             raise reject(self, "the shape of its input", x.shape, "(C,), (N, C) or (N, C, d1, ...)")
@@ -112,7 +124,9 @@ class CrossEntropyLoss(_Loss):
             count = np.where(ignored, 0, w * q).sum()
         else:
             if self.ignore_index >= 0:
-                raise reject(self, "ignore_index", self.ignore_index, "negative for a target of probabilities")
+                raise reject(
+                    self, "ignore_index", self.ignore_index, "negative for a target of probabilities"
+                )
             ignored = np.False_
             q, counted, count = target, np.True_, x.size / max(classes, 1)
         rest = self.label_smoothing / max(classes, 1)
@@ -152,7 +166,13 @@ class BCEWithLogitsLoss(_Loss):
     pos_weight: Array | None = None
 
     def forward(
-        self, parameters: Mapping[str, Array], x: Array, t: Array, *, training: bool = True, noise: Noise = None
+        self,
+        parameters: Mapping[str, Array],
+        x: Array,
+        t: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
     ) -> Step:
         check_shape(self, "its target", t, x.shape)
         w, p = (self._spread(name, x.shape, x.real.dtype) for name in ("weight", "pos_weight"))
@@ -169,4 +189,6 @@ class BCEWithLogitsLoss(_Loss):
         try:
             return np.broadcast_to(given, shape)
         except ValueError:
-            raise reject(self, f"the shape of {name}", given.shape, f"one that broadcasts to {shape}") from None
+            raise reject(
+                self, f"the shape of {name}", given.shape, f"one that broadcasts to {shape}"
+            ) from None

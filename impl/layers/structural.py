@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from math import prod
 
 import numpy as np
@@ -15,7 +16,7 @@ def fold(gradient: Array, shape: Shape) -> Array:
     """Sum over the axes along which broadcasting had repeated an array of ``shape``."""
     extra = gradient.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1)
-    return gradient.sum(axis=axes).reshape(shape) if axes else gradient
+    return np.asarray(gradient.sum(axis=axes).reshape(shape) if axes else gradient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,10 +26,8 @@ class Add(Layer):
     def forward(
         self, parameters: Mapping[str, Array], *xs: Array, training: bool = True, noise: Noise = None
     ) -> Step:
-        y = xs[0]
-        for x in xs[1:]:
-            y = y + x
-        return Step(y, lambda g: Gradients(tuple(fold(g, x.shape) for x in xs)))
+        y = reduce(np.add, xs)
+        return Step(np.asarray(y), lambda g: Gradients(tuple(fold(g, x.shape) for x in xs)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +35,15 @@ class Mul(Layer):
     """``y = a b`` element by element with broadcasting (gating); backward: ``g b`` and ``g a``."""
 
     def forward(
-        self, parameters: Mapping[str, Array], a: Array, b: Array, *, training: bool = True, noise: Noise = None
+        self,
+        parameters: Mapping[str, Array],
+        a: Array,
+        b: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
     ) -> Step:
-        return Step(a * b, lambda g: Gradients((fold(g * b, a.shape), fold(g * a, b.shape))))
+        return Step(np.asarray(a * b), lambda g: Gradients((fold(g * b, a.shape), fold(g * a, b.shape))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,15 +51,19 @@ class MatMul(Layer):
     """``Y = A B`` for ``(*, N, K)`` and ``(*, K, M)``, leading axes broadcast; backward: ``G B^T`` and ``A^T G``."""
 
     def forward(
-        self, parameters: Mapping[str, Array], a: Array, b: Array, *, training: bool = True, noise: Noise = None
+        self,
+        parameters: Mapping[str, Array],
+        a: Array,
+        b: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
     ) -> Step:
         if a.ndim < 2 or b.ndim < 2 or a.shape[-1] != b.shape[-2]:
             raise reject(self, "the shapes of its inputs", (a.shape, b.shape), "(*, N, K) and (*, K, M)")
 
         def backward(g: Array) -> Gradients:
-            return Gradients(
-                (fold(g @ b.swapaxes(-1, -2), a.shape), fold(a.swapaxes(-1, -2) @ g, b.shape))
-            )
+            return Gradients((fold(g @ b.swapaxes(-1, -2), a.shape), fold(a.swapaxes(-1, -2) @ g, b.shape)))
 
         return Step(a @ b, backward)
 
@@ -69,7 +78,9 @@ class Cat(Layer):
         self, parameters: Mapping[str, Array], *xs: Array, training: bool = True, noise: Noise = None
     ) -> Step:
         ends = np.cumsum([x.shape[self.dim] for x in xs])[:-1]
-        return Step(np.concatenate(xs, axis=self.dim), lambda g: Gradients(tuple(np.split(g, ends, axis=self.dim))))
+        return Step(
+            np.concatenate(xs, axis=self.dim), lambda g: Gradients(tuple(np.split(g, ends, axis=self.dim)))
+        )
 
 
 @dataclass(frozen=True, eq=False)

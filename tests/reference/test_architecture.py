@@ -51,7 +51,12 @@ def test_the_digest_sees_every_field() -> None:
 
 
 def node(**changes: Any) -> dict[str, Any]:
-    return {"name": "fc", "op": "Linear", "arguments": {"in_features": 3, "out_features": 2}, "inputs": ["x"]} | changes
+    return {
+        "name": "fc",
+        "op": "Linear",
+        "arguments": {"in_features": 3, "out_features": 2},
+        "inputs": ["x"],
+    } | changes
 
 
 MALFORMED: dict[str, tuple[Any, str]] = {
@@ -63,20 +68,44 @@ MALFORMED: dict[str, tuple[Any, str]] = {
     "a negative seed": (document(seed=-1), "seed: is -1"),
     "a boolean as size": (document(inputs=[{"name": "x", "shape": [True, 3]}]), "input x: shape: True"),
     "a negative size": (document(inputs=[{"name": "x", "shape": [-4, 3]}]), "input x: shape: -4"),
-    "a gigabyte": (document(inputs=[{"name": "x", "shape": [2000, 2000, 250]}]), "input x: shape: 1000000000 elements"),
+    "a gigabyte": (
+        document(inputs=[{"name": "x", "shape": [2000, 2000, 250]}]),
+        "input x: shape: 1000000000 elements",
+    ),
     "nine axes": (document(inputs=[{"name": "x", "shape": [1] * 9}]), "input x: shape: has 9 axes"),
-    "unknown domain": (document(inputs=[{"name": "x", "shape": [4, 3], "domain": "odd"}]), "input x: domain: 'odd'"),
-    "an index without bound": (document(inputs=[{"name": "x", "shape": [4], "domain": "index"}]), "input x: below"),
+    "unknown domain": (
+        document(inputs=[{"name": "x", "shape": [4, 3], "domain": "odd"}]),
+        "input x: domain: 'odd'",
+    ),
+    "an index without bound": (
+        document(inputs=[{"name": "x", "shape": [4], "domain": "index"}]),
+        "input x: below",
+    ),
     "a path as name": (document(nodes=[node(name="../../etc/passwd")]), "node '../../etc/passwd': name"),
     "a name twice": (document(nodes=[node(), node()]), "node fc: name: stands twice"),
     "unknown op": (document(nodes=[node(op="Linaer")]), "node fc: op: 'Linaer' is no layer"),
     "a container": (document(nodes=[node(op="Sequential")]), "node fc: op: 'Sequential' is no layer"),
     "no layer at all": (document(nodes=[node(op="functional")]), "node fc: op: 'functional'"),
-    "unknown argument": (document(nodes=[node(arguments={"inn": 3})]), "node fc: arguments: Linear has no 'inn'"),
-    "a missing argument": (document(nodes=[node(arguments={"in_features": 3})]), "node fc: torch.nn refuses Linear"),
-    "a huge argument": (document(nodes=[node(arguments={"in_features": 3, "out_features": 10**9})]), "out_features: 1000000000"),
-    "many large arguments": (document(nodes=[node(arguments={"in_features": 60000, "out_features": 60000})]), "numbers, at most"),
-    "a mapping as argument": (document(nodes=[node(arguments={"bias": {"a": 1}})]), "node fc: arguments: bias"),
+    "unknown argument": (
+        document(nodes=[node(arguments={"inn": 3})]),
+        "node fc: arguments: Linear has no 'inn'",
+    ),
+    "a missing argument": (
+        document(nodes=[node(arguments={"in_features": 3})]),
+        "node fc: torch.nn refuses Linear",
+    ),
+    "a huge argument": (
+        document(nodes=[node(arguments={"in_features": 3, "out_features": 10**9})]),
+        "out_features: 1000000000",
+    ),
+    "many large arguments": (
+        document(nodes=[node(arguments={"in_features": 60000, "out_features": 60000})]),
+        "numbers, at most",
+    ),
+    "a mapping as argument": (
+        document(nodes=[node(arguments={"bias": {"a": 1}})]),
+        "node fc: arguments: bias",
+    ),
     "wrong shapes": (document(inputs=[{"name": "x", "shape": [4, 5]}]), "node fc: torch.nn refuses Linear"),
     "no inputs": (document(nodes=[node(inputs=[])]), "node fc: inputs: is empty"),
     "a number as input": (document(nodes=[node(inputs=[1])]), "nodes\\[0\\]: inputs: 1 is not a name"),
@@ -87,10 +116,16 @@ MALFORMED: dict[str, tuple[Any, str]] = {
         "node fc: inputs: 'r' stands later, or depends on this: a cycle",
     ),
     "shares nobody": (document(nodes=[node(shares="x")]), "node fc: shares: 'x'"),
-    "shares another op": (document(nodes=[node(), {"name": "r", "op": "ReLU", "inputs": ["fc"], "shares": "fc"}]), "node r: shares: fc"),
+    "shares another op": (
+        document(nodes=[node(), {"name": "r", "op": "ReLU", "inputs": ["fc"], "shares": "fc"}]),
+        "node r: shares: fc",
+    ),
     "no outputs": (document(outputs=[]), "outputs: is empty"),
     "an output twice": (document(outputs=["fc", "fc"]), "outputs: a name stands twice"),
-    "ten thousand nodes": (document(nodes=[node(name=f"n{i}") for i in range(10_000)]), "nodes: has 10000 entries"),
+    "ten thousand nodes": (
+        document(nodes=[node(name=f"n{i}") for i in range(10_000)]),
+        "nodes: has 10000 entries",
+    ),
     "deep layers": (
         document(nodes=[node(op="LSTM", arguments={"input_size": 3, "hidden_size": 2, "num_layers": 1000})]),
         "num_layers: 1000 is beyond 64",
@@ -130,7 +165,9 @@ plain = st.recursive(
 
 
 @given(backproof.architectures(max_nodes=3), st.data())
-def test_damaged_documents_are_read_or_refused_never_worse(architecture: Architecture, data: st.DataObject) -> None:
+def test_damaged_documents_are_read_or_refused_never_worse(
+    architecture: Architecture, data: st.DataObject
+) -> None:
     wrong: Any = architecture.to_dict()
     place = wrong
     while True:

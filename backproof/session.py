@@ -1,0 +1,159 @@
+"""One run of the command line: progress, the report folder, Ctrl-C, exit status."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from collections.abc import Generator, Sequence
+from concurrent.futures import BrokenExecutor
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+import backproof
+from backproof import terminal
+from reports import Agreement, Summary, write_report
+
+AGREE, DISAGREE, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+class Session:
+    """Gathers agreements, shows how far they are, and reports them, however the run ends.
+
+    Parameters
+    ----------
+    implementation
+        Its name.
+    dtypes
+        Names of the dtypes.
+    requested
+        How many architectures there are to be.
+    folder
+        Where the report goes; None: nowhere.
+    json_file
+        Where the numbers go, too; ``-`` is standard output, and all else then goes to standard error.
+    seed
+        That drew the architectures, if one did.
+
+    Raises
+    ------
+    OSError
+        The folder or the file cannot be written: found out before the work, not after it.
+    """
+
+    def __init__(
+        self,
+        implementation: str,
+        dtypes: Sequence[str],
+        requested: int,
+        folder: Path | None,
+        json_file: Path | None,
+        seed: int | None = None,
+    ) -> None:
+        self.folder, self.json_file, self.requested = folder, json_file, requested
+        self.to_stdout = json_file is not None and str(json_file) == "-"
+        self.console = Console(stderr=self.to_stdout)
+        about = {"implementation": implementation, "seed": seed, "requested": requested}
+        self.summary = Summary(dtypes, about | {"command": _command(), "environment": environment()})
+        self.interrupted = False
+        self.unwritten = self.died = False
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            probe = folder / ".probe"
+            probe.touch()
+            probe.unlink(missing_ok=True)
+        if json_file is not None and not self.to_stdout:
+            json_file.open("a").close()
+
+    def run(self, batches: Generator[list[Agreement]]) -> None:
+        """Take everything in, until it ends or Ctrl-C is pressed; what is there by then is kept."""
+        started = perf_counter()
+        progress = Progress(
+            TextColumn("verifying"),
+            BarColumn(24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[worst]}"),
+            console=self.console,
+            transient=True,
+        )
+        try:
+            with progress, closing(batches):
+                task = progress.add_task("", total=self.requested, worst="")
+                for agreements in batches:
+                    self.summary.add(agreements)
+                    progress.update(task, advance=1, worst=self._worst())
+        except KeyboardInterrupt:
+            self.interrupted = True
+        except BrokenExecutor:
+            self.died = True
+        self.summary.seconds = perf_counter() - started
+
+    def _worst(self) -> str:
+        failed = f"[red]{self.summary.failed} failed[/] " if self.summary.failed else ""
+        digits = (f"{least:.1f}" for least in self.summary.worst_digits().values() if least is not None)
+        return f"{failed}digits {' / '.join(digits)}"
+
+    def finish(self) -> int:
+        """Show the result, write the report, and return the exit status."""
+        document = self.summary.document() | {"interrupted": self.interrupted}
+        terminal.show(self.console, document)
+        if self.interrupted:
+            done = f"{document['architectures']} of {self.requested} architectures are verified and reported"
+            self.console.print(f"[yellow]Interrupted: {done}.[/]", highlight=False)
+        if self.died:
+            done = f"{document['architectures']} of {self.requested} architectures are reported"
+            self.console.print(f"[red]A process died in the implementation: {done}.[/]", highlight=False)
+        self._write(document)
+        if document["failed"] > document["crashed"]:
+            return DISAGREE
+        if document["crashed"] or self.died:
+            return FAILED
+        if self.interrupted:
+            return INTERRUPTED
+        return USAGE if self.unwritten else AGREE
+
+    def _write(self, document: dict[str, Any]) -> None:
+        """Write what can be written: one full disk must not cost the other file."""
+        text = json.dumps(document, indent=1, allow_nan=False)
+        try:
+            if self.to_stdout:
+                print(text, flush=True)
+            elif self.json_file is not None:
+                self.json_file.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            self._could_not(error)
+        try:
+            if self.folder is not None:
+                page = write_report(self.folder, document)
+                self.console.print(f"report: {page}", highlight=False, soft_wrap=True)
+        except OSError as error:
+            self._could_not(error)
+
+    def _could_not(self, error: OSError) -> None:
+        self.unwritten = True
+        self.console.print(
+            f"Error: {error.filename or 'output'}: {error.strerror}", highlight=False, soft_wrap=True
+        )
+
+
+def environment() -> dict[str, str]:
+    """Return what the numbers may depend on."""
+    return {
+        "backproof": backproof.__version__,
+        **{name: version(name) for name in ("torch", "numpy", "scipy", "hypothesis")},
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def _command() -> str:
+    import shlex
+
+    return shlex.join(["backproof", *sys.argv[1:]])

@@ -1,0 +1,62 @@
+"""What the command line shows: a table in 80 columns, the result in a sentence, and the failures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from reports import sentence
+
+SHOWN = 5
+"""Failures shown in full; the report has them all."""
+
+
+def show(console: Console, document: Mapping[str, Any]) -> None:
+    """Show a whole document of :meth:`reports.Summary.document`."""
+    if document["architectures"]:
+        console.print(table(document))
+    for failure in document["failures"][:SHOWN]:
+        _show_failure(console, failure)
+    if document["failed"] > SHOWN:
+        console.print(f"... and {document['failed'] - SHOWN} more failures, in the report")
+    colour = "red" if document["failed"] else "green" if document["architectures"] else "yellow"
+    console.print(f"[{colour}]{escape(sentence(document))}[/]", highlight=False)
+    console.print(
+        f"{document['tensors']:,} arrays: {document['agree']:,} agree, {document['disagree']:,} disagree, "
+        f"{document['inconclusive']:,} inconclusive, in {document['seconds']:.1f} s.",
+        highlight=False,
+    )
+
+
+def table(document: Mapping[str, Any]) -> Table:
+    """Return the table of layers: cases, verdicts, fewest digits in each dtype."""
+    made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    made.add_column("layer", no_wrap=True)
+    for heading in ("cases", "agree", "disagree", "inconcl.", *document["dtypes"]):
+        made.add_column(heading, justify="right", no_wrap=True)
+    for row in document["layers"]:
+        colours = ("", "", "red" if row["disagree"] else "", "yellow" if row["inconclusive"] else "")
+        counts = (f"{row[name]:,}" for name in ("cases", "agree", "disagree", "inconclusive"))
+        digits = ("-" if least is None else f"{least:.1f}" for least in row["worst_digits"].values())
+        cells = [f"[{colour}]{cell}[/]" if colour else cell for colour, cell in zip(colours, counts)]
+        made.add_row(escape(row["op"]), *cells, *digits)
+    return made
+
+
+def _show_failure(console: Console, failure: Mapping[str, Any]) -> None:
+    name = f"{failure['culprit']} ({failure['op']})" if failure["culprit"] else "the composition"
+    what = failure["failure"] or failure["diagnosis"] or "disagrees"
+    console.print(f"[red]{escape(name)}[/] in {failure['dtype']}: {escape(what)}", highlight=False)
+    # The culprit's own arrays say most; the rest is what it did to those around it.
+    ranked = sorted(failure["tensors"], key=lambda t: not t["tensor"].startswith(f"{failure['culprit']}:"))
+    for tensor in ranked[:3]:
+        at = f" at {tensor['index']}" if tensor["index"] else ""
+        got, want = (
+            x if x is None or isinstance(x, str) else f"{x:.7g}" for x in (tensor["got"], tensor["want"])
+        )
+        values = tensor["note"] if got is None else f"got {got}, {tensor['against']} says {want}"
+        console.print(escape(f"  {tensor['tensor']}{at}: {values}"), highlight=False)

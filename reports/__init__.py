@@ -1,0 +1,17 @@
+"""Agreement: measured between sets of arrays, explained, summed up, drawn."""
+
+from reports.agreement import Agreement, DisagreementError, TensorAgreement, measure
+from reports.diagnosis import diagnose
+from reports.html import write_report
+from reports.summary import Summary, sentence
+
+__all__ = [
+    "Agreement",
+    "DisagreementError",
+    "Summary",
+    "TensorAgreement",
+    "diagnose",
+    "measure",
+    "sentence",
+    "write_report",
+]

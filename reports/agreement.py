@@ -1,0 +1,269 @@
+"""Agreement between two sets of arrays: measured, in digits and units in the last place, with a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from math import inf, isfinite, log10
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array: TypeAlias = NDArray[Any]
+Verdict: TypeAlias = Literal["agree", "disagree", "inconclusive"]
+
+
+class DisagreementError(AssertionError):
+    """An implementation disagrees with the reference; the text says where, by how much and why."""
+
+
+@dataclass(frozen=True)
+class TensorAgreement:
+    """How well one array agrees with its reference.
+
+    Attributes
+    ----------
+    node, op, kind, name
+        Which array: of which node, of which op; ``output``, ``update`` (a buffer's new value), ``adjoint`` (gradient of
+        an output), ``parameter`` or ``input`` (gradients of them) or ``direction`` (the gradient of the whole
+        network along one direction); the parameter's name or the number of the output or input.
+    against
+        The two witnesses: ``autograd``, ``differences`` or ``autograd against differences``.
+    verdict
+        ``agree``, ``disagree`` or ``inconclusive``.
+    digits
+        ``-log10(max_absolute / scale)``, 0 to the digits of the dtype; None where nothing is counted (no entries, integers,
+        an array that is zero but for rounding).
+    max_absolute, max_relative, max_ulp
+        The largest error: as it is, relative to the scale of the array, in units in the last place of the working dtype
+        at that entry. Infinite where one side is not finite.
+    bound
+        The largest error that is still called agreement, at the worst entry.
+    index, got, want
+        The worst entry, relative to its bound, and both values there; empty and None where there are no entries.
+    size
+        Number of entries.
+    note
+        What else there is to say.
+    """
+
+    node: str
+    op: str
+    kind: str
+    name: str
+    against: str
+    verdict: Verdict
+    digits: float | None = None
+    max_absolute: float = 0.0
+    max_relative: float = 0.0
+    max_ulp: float = 0.0
+    bound: float = 0.0
+    index: tuple[int, ...] = ()
+    got: float | None = None
+    want: float | None = None
+    size: int = 0
+    note: str = ""
+
+    @property
+    def label(self) -> str:
+        """What to call it: ``linear1: output 0``, ``linear1: gradient of weight``."""
+        if self.kind == "direction":
+            return "the whole gradient, along one direction"
+        words = {"parameter": "gradient of", "input": "gradient of input", "update": "new"}
+        return f"{self.node}: {words.get(self.kind, self.kind)} {self.name}"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How well one implementation agrees with the reference on one architecture, in one dtype.
+
+    Attributes
+    ----------
+    architecture, digest
+        The architecture as plain JSON, and its digest.
+    implementation, dtype, seconds
+        What ran, in which precision, how long.
+    tensors
+        One :class:`TensorAgreement` for each array and pair of witnesses.
+    culprit, op
+        Name and op of the node that is wrong even when it runs alone on the reference's numbers; None where there is none.
+    diagnosis
+        What the mistake looks like.
+    failure
+        What the implementation raised, if it did.
+    """
+
+    architecture: Mapping[str, Any]
+    digest: str
+    implementation: str
+    dtype: str
+    seconds: float
+    tensors: tuple[TensorAgreement, ...]
+    culprit: str | None = None
+    op: str | None = None
+    diagnosis: str | None = None
+    failure: str | None = None
+
+    @property
+    def disagreements(self) -> tuple[TensorAgreement, ...]:
+        """The arrays that disagree."""
+        return tuple(t for t in self.tensors if t.verdict == "disagree")
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing disagrees, and nothing was raised."""
+        return self.failure is None and not self.disagreements
+
+    @property
+    def worst(self) -> TensorAgreement | None:
+        """The array with the fewest digits."""
+        counted = [t for t in self.tensors if t.digits is not None]
+        return min(counted, key=lambda t: t.digits or 0.0, default=None)
+
+    def raise_for_disagreement(self) -> None:
+        """Raise :class:`DisagreementError` unless it agrees."""
+        if not self.agrees:
+            raise DisagreementError(str(self))
+
+    def __str__(self) -> str:
+        """Verdict, culprit, diagnosis, and the arrays that disagree, the worst first."""
+        name = f"{self.implementation} on architecture {self.digest[:12]} in {self.dtype}"
+        if self.agrees:
+            digits = f", at least {self.worst.digits:.1f} digits" if self.worst else ""
+            return f"{name}: {len(self.tensors)} arrays agree{digits}"
+        lines = [
+            f"{name}: {self.failure or f'{len(self.disagreements)} of {len(self.tensors)} arrays disagree'}"
+        ]
+        if self.culprit:
+            lines.append(f"  culprit: {self.culprit} ({self.op})")
+        if self.diagnosis:
+            lines.append(f"  diagnosis: {self.diagnosis}")
+        shown = sorted(self.disagreements, key=lambda t: t.node != self.culprit)[:8]
+        lines += [
+            f"  {t.label}{list(t.index) if t.index else ''}: got {t.got}, wanted {t.want} (within {t.bound:.2g}); "
+            f"against {t.against}{f'; {t.note}' if t.note else ''}"
+            for t in shown
+        ]
+        return "\n".join(lines)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON; NaN and infinities are the strings ``"nan"``, ``"inf"``, ``"-inf"``."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Agreement:
+        """Read what :meth:`to_dict` wrote."""
+        numbers = {f.name for f in fields(TensorAgreement) if "float" in str(f.type)}
+        tensors = tuple(
+            TensorAgreement(
+                **{
+                    key: float(value) if key in numbers and value is not None else value
+                    for key, value in entry.items()
+                    if key != "index"
+                },
+                index=tuple(entry["index"]),
+            )
+            for entry in document["tensors"]
+        )
+        return cls(**{**document, "tensors": tensors})
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return str(value) if isinstance(value, float) and not isfinite(value) else value
+
+
+def measure(
+    got: Any,
+    want: Array,
+    *,
+    bound: float | Array,
+    scale: float,
+    dtype: str,
+    node: str,
+    op: str,
+    kind: str,
+    name: str,
+    against: str,
+    note: str = "",
+    uncertain: bool = False,
+) -> TensorAgreement:
+    """Compare an array with its reference.
+
+    Every entry must lie within its bound; NaN and infinities agree only with the same one at the same place, but for
+    an infinity where the reference is beyond the largest number of the working dtype. Integers must be equal.
+
+    Parameters
+    ----------
+    got
+        What the implementation returned; anything but an array of the right shape disagrees.
+    want
+        The reference, in float64 (or integers), of any shape.
+    bound
+        The largest absolute error that is agreement: one number, or one for each entry.
+    scale
+        The size of the numbers, to which digits refer.
+    dtype
+        The dtype in which ``got`` was computed.
+    node, op, kind, name, against, note
+        What it is called, see :class:`TensorAgreement`.
+    uncertain
+        The array is so ill-conditioned that an error within or beyond the bound says nothing: ``inconclusive``.
+    """
+
+    def result(verdict: Verdict, note: str = note, **measured: Any) -> TensorAgreement:
+        return TensorAgreement(node, op, kind, name, against, verdict, note=note, size=want.size, **measured)
+
+    if not isinstance(got, np.ndarray):
+        missing = "missing" if got is None else f"{type(got).__name__} instead of an array"
+        return result("disagree", note or f"{missing}, wanted one of shape {want.shape}")
+    if got.shape != want.shape:
+        return result("disagree", note or f"has shape {got.shape}, wanted {want.shape}")
+    if want.size == 0:
+        return result("agree")
+    floating = want.dtype.kind == "f"
+    limits = np.finfo(dtype)
+    with np.errstate(all="ignore"):
+        got, want = got.astype(np.float64), want.astype(np.float64)
+        beyond = np.isinf(got) & (np.sign(got) == np.sign(want)) & (np.abs(want) + bound > float(limits.max))
+        same = (got == want) | (np.isnan(got) & np.isnan(want)) | (beyond & floating)
+        error = np.where(same, 0.0, np.abs(got - want))
+        strange = np.isnan(error) | np.isinf(error)
+        error[strange] = inf
+        allowed = np.broadcast_to(np.asarray(bound if floating else 0.0), want.shape)
+        ratio = np.where(same, 0.0, error / allowed)
+        wrong = ~(error <= allowed)
+        score = np.where(wrong, error, -1.0) if wrong.any() else ratio
+        at = np.unravel_index(int(np.argmax(score)), want.shape)
+        ulp = np.spacing(np.maximum(np.abs(want), float(limits.smallest_normal)).astype(dtype)).astype(
+            np.float64
+        )
+        largest = float(error.max())
+        max_ulp = float(np.max(np.where(same, 0.0, error / ulp)))
+    verdict: Verdict = "disagree" if wrong.any() else "agree"
+    if uncertain and not strange.any():
+        verdict = "inconclusive"
+    return result(
+        verdict,
+        digits=_digits(largest, scale, -log10(float(limits.eps))) if floating else None,
+        max_absolute=largest,
+        max_relative=largest / scale if scale else 0.0 if largest == 0 else inf,
+        max_ulp=max_ulp,
+        bound=float(allowed[at]),
+        index=tuple(int(i) for i in at),
+        got=float(got[at]),
+        want=float(want[at]),
+    )
+
+
+def _digits(error: float, scale: float, most: float) -> float | None:
+    if error == 0:
+        return most
+    if scale == 0 or not isfinite(error):
+        return 0.0
+    return min(max(-log10(error / scale), 0.0), most)

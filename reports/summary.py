@@ -1,0 +1,177 @@
+"""What many agreements say together, gathered one at a time."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from math import ceil
+from typing import Any
+
+from reports.agreement import Agreement, TensorAgreement
+
+SCHEMA = 1
+MOST_DIGITS = 16
+KEPT = 50
+"""Failures and inconclusive arrays that are kept in full; beyond that they are counted."""
+
+WHOLE = "whole network"
+"""The row of what belongs to no op: gradients of the network's inputs, and of all of it along one direction."""
+
+
+@dataclass
+class _Row:
+    """What is known about one op."""
+
+    cases: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    worst: dict[str, float] = field(default_factory=dict)
+    histogram: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, tensor: TensorAgreement, dtype: str) -> None:
+        self.verdicts[tensor.verdict] += 1
+        if tensor.digits is not None and tensor.against == "autograd" and tensor.verdict != "inconclusive":
+            self.worst[dtype] = min(tensor.digits, self.worst.get(dtype, tensor.digits))
+            self.histogram.setdefault(dtype, [0] * MOST_DIGITS)[
+                ceil(tensor.digits) - 1 if tensor.digits else 0
+            ] += 1
+
+
+@dataclass
+class Summary:
+    """Counts, worst digits and failures, in memory that does not grow with the number of agreements.
+
+    Parameters
+    ----------
+    dtypes
+        Names of the dtypes that are verified.
+    about
+        Anything else for the document (seed, environment ...), plain JSON.
+    """
+
+    dtypes: Sequence[str]
+    about: Mapping[str, Any] = field(default_factory=dict)
+    architectures: int = 0
+    seconds: float = 0.0
+    rows: dict[str, _Row] = field(default_factory=dict)
+    verdicts: dict[str, Counter[str]] = field(default_factory=dict)
+    against: dict[str, Counter[str]] = field(default_factory=dict)
+    worst: dict[str, dict[str, Any]] = field(default_factory=dict)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    inconclusive: list[dict[str, Any]] = field(default_factory=list)
+    failed: int = 0
+    crashed: int = 0
+
+    def add(self, agreements: Sequence[Agreement]) -> None:
+        """Take in the agreements on one architecture, one per dtype."""
+        self.architectures += 1
+        for node in agreements[0].architecture["nodes"]:
+            self.rows.setdefault(node["op"], _Row()).cases += 1
+        self.rows.setdefault(WHOLE, _Row()).cases += 1
+        for agreement in agreements:
+            self._add(agreement)
+
+    def _add(self, agreement: Agreement) -> None:
+        for tensor in agreement.tensors:
+            self.rows.setdefault(tensor.op or WHOLE, _Row()).add(tensor, agreement.dtype)
+            self.verdicts.setdefault(agreement.dtype, Counter())[tensor.verdict] += 1
+            self.against.setdefault(tensor.against, Counter())[tensor.verdict] += 1
+            if tensor.verdict == "inconclusive" and len(self.inconclusive) < KEPT:
+                self.inconclusive.append(
+                    {"digest": agreement.digest, "dtype": agreement.dtype, **_shown(tensor)}
+                )
+            elif tensor.against == "autograd" and tensor.digits is not None and tensor.verdict == "agree":
+                so_far = self.worst.get(agreement.dtype)
+                if so_far is None or tensor.digits < so_far["digits"]:
+                    self.worst[agreement.dtype] = {"digest": agreement.digest, **_shown(tensor)}
+        if not agreement.agrees:
+            self.failed += 1
+            self.crashed += agreement.failure is not None
+            if len(self.failures) < KEPT:
+                self.failures.append(
+                    {
+                        "architecture": dict(agreement.architecture),
+                        "digest": agreement.digest,
+                        "dtype": agreement.dtype,
+                        "culprit": agreement.culprit,
+                        "op": agreement.op,
+                        "diagnosis": agreement.diagnosis,
+                        "failure": agreement.failure,
+                        "tensors": [_shown(tensor) for tensor in agreement.disagreements[:20]],
+                    }
+                )
+
+    def worst_digits(self) -> dict[str, float | None]:
+        """Per dtype, the fewest digits among the arrays that were compared with autograd; None: none were."""
+        return {
+            d: min((r.worst[d] for r in self.rows.values() if d in r.worst), default=None)
+            for d in self.dtypes
+        }
+
+    def document(self) -> dict[str, Any]:
+        """Return everything as plain JSON; floats are finite."""
+        total: Counter[str] = sum(self.verdicts.values(), Counter())
+        return {
+            "schema": SCHEMA,
+            **self.about,
+            "architectures": self.architectures,
+            "tensors": total.total(),
+            **_counts(total),
+            "failed": self.failed,
+            "crashed": self.crashed,
+            "seconds": round(self.seconds, 3),
+            "worst_digits": self.worst_digits(),
+            "worst": self.worst,
+            "dtypes": {d: _counts(self.verdicts.get(d, Counter())) for d in self.dtypes},
+            "against": {pair: _counts(counter) for pair, counter in sorted(self.against.items())},
+            "layers": [
+                {
+                    "op": op,
+                    "cases": row.cases,
+                    **_counts(row.verdicts),
+                    "worst_digits": {d: row.worst.get(d) for d in self.dtypes},
+                    "histogram": {d: row.histogram.get(d, [0] * MOST_DIGITS) for d in self.dtypes},
+                }
+                for op, row in sorted(self.rows.items(), key=lambda item: (item[0] == WHOLE, item[0]))
+            ],
+            "failures": self.failures,
+            "inconclusive_tensors": self.inconclusive,
+        }
+
+
+def _counts(verdicts: Counter[str]) -> dict[str, int]:
+    return {verdict: verdicts[verdict] for verdict in ("agree", "disagree", "inconclusive")}
+
+
+def _shown(tensor: TensorAgreement) -> dict[str, Any]:
+    """Return what a report shows of one array; numbers that are not finite become text."""
+    numbers = {name: getattr(tensor, name) for name in ("digits", "bound", "got", "want", "max_ulp")}
+    plain = {name: x if x is None or abs(x) < float("inf") else str(x) for name, x in numbers.items()}
+    return {
+        "tensor": tensor.label,
+        "op": tensor.op,
+        "against": tensor.against,
+        "index": list(tensor.index),
+        **plain,
+        "note": tensor.note,
+    }
+
+
+def sentence(document: Mapping[str, Any]) -> str:
+    """Say the result in one sentence."""
+    count, name = document["architectures"], document["implementation"]
+    networks = f"{count} random architecture{'' if count == 1 else 's'}"
+    if document["failed"]:
+        blamed = sorted({failure["op"] for failure in document["failures"] if failure["op"]})
+        wrong = f": {', '.join(blamed)}" if blamed else ""
+        what = "raised on" if document["crashed"] == document["failed"] else "disagrees with PyTorch on"
+        wrongs = len({failure["digest"] for failure in document["failures"]})
+        more = "at least " if document["failed"] > len(document["failures"]) else ""
+        return f"{name} {what} {more}{wrongs} of {networks}{wrong}."
+    if not count:
+        return f"{name}: nothing was verified."
+    digits = [
+        f"{least:.1f} in {dtype}" for dtype, least in document["worst_digits"].items() if least is not None
+    ]
+    least = f", with at least {' and '.join(digits)} digits" if digits else ""
+    return f"{name} agrees with PyTorch autograd and with finite differences on {networks}{least}."
