@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reports.summary import MOST_DIGITS, sentence
+from reports.summary import MOST_DIGITS, PER_DIGIT, sentence
 
 
 def write_report(folder: Path, document: Mapping[str, Any]) -> Path:
@@ -63,6 +63,7 @@ def render(document: Mapping[str, Any]) -> str:
         document=document,
         sentence=sentence(document),
         most_digits=MOST_DIGITS,
+        per_digit=PER_DIGIT,
         failure_file=failure_file,
         as_json=lambda value: json.dumps(value, indent=1),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import ceil
 from typing import Any
 
 from reports.agreement import Agreement, TensorAgreement
 
 SCHEMA = 1
-MOST_DIGITS = 16
+MOST_DIGITS, PER_DIGIT = 16, 4
+"""Histograms of digits reach from 0 to the first, with so many bins for each."""
 KEPT = 50
 """Failures and inconclusive arrays that are kept in full; beyond that they are counted."""
 
@@ -32,9 +32,8 @@ class _Row:
         self.verdicts[tensor.verdict] += 1
         if tensor.digits is not None and tensor.against == "autograd" and tensor.verdict != "inconclusive":
             self.worst[dtype] = min(tensor.digits, self.worst.get(dtype, tensor.digits))
-            self.histogram.setdefault(dtype, [0] * MOST_DIGITS)[
-                ceil(tensor.digits) - 1 if tensor.digits else 0
-            ] += 1
+            bins = self.histogram.setdefault(dtype, [0] * MOST_DIGITS * PER_DIGIT)
+            bins[min(int(tensor.digits * PER_DIGIT), len(bins) - 1)] += 1
 
 
 @dataclass
@@ -130,7 +129,7 @@ class Summary:
                     "cases": row.cases,
                     **_counts(row.verdicts),
                     "worst_digits": {d: row.worst.get(d) for d in self.dtypes},
-                    "histogram": {d: row.histogram.get(d, [0] * MOST_DIGITS) for d in self.dtypes},
+                    "histogram": {d: row.histogram.get(d, [0] * MOST_DIGITS * PER_DIGIT) for d in self.dtypes},
                 }
                 for op, row in sorted(self.rows.items(), key=lambda item: (item[0] == WHOLE, item[0]))
             ],
@@ -173,5 +172,5 @@ def sentence(document: Mapping[str, Any]) -> str:
     digits = [
         f"{least:.1f} in {dtype}" for dtype, least in document["worst_digits"].items() if least is not None
     ]
-    least = f", with at least {' and '.join(digits)} digits" if digits else ""
+    least = f"; fewest digits: {', '.join(digits)}" if digits else ""
     return f"{name} agrees with PyTorch autograd and with finite differences on {networks}{least}."

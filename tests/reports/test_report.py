@@ -1,0 +1,107 @@
+"""Summary, sentence and page."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_agreement import NAMES, agreement
+
+from reports import Summary, measure, sentence, write_report
+from reports.html import render
+from reports.summary import KEPT
+
+ABOUT = {"implementation": "mine", "seed": 1, "requested": 3, "interrupted": False, "command": "backproof verify"}
+ENVIRONMENT = {"environment": {"backproof": "0.1.0", "torch": "2.13.0"}}
+ARCHITECTURE = {"nodes": [{"op": "Linear"}, {"op": "Linear"}, {"op": "ReLU"}]}
+
+
+def summary(*agreements) -> Summary:
+    made = Summary(("float64",), ABOUT | ENVIRONMENT)
+    for one in agreements:
+        made.add([one])
+    return made
+
+
+def good(error=1e-9, **changes):
+    tensor = measure(np.ones(2) + error, np.ones(2), bound=1.0, scale=1.0, dtype="float64", **(NAMES | changes))
+    return agreement(architecture=ARCHITECTURE, tensors=(tensor,), culprit=None, op=None, diagnosis=None)
+
+
+def bad(**changes):
+    return replace(agreement(architecture=ARCHITECTURE), **changes)
+
+
+def layer(document, op):
+    return next(row for row in document["layers"] if row["op"] == op)
+
+
+def test_counts_digits_and_failures_add_up():
+    document = summary(good(), good(1e-5), bad()).document()
+    assert (document["architectures"], document["tensors"]) == (3, 4)
+    assert (document["agree"], document["disagree"], document["inconclusive"]) == (3, 1, 0)
+    assert document["worst_digits"]["float64"] == 0  # a NaN among them
+    linear = layer(document, "Linear")
+    assert (linear["cases"], linear["agree"], linear["disagree"]) == (6, 3, 1)
+    assert sum(linear["histogram"]["float64"]) == 4
+    assert linear["histogram"]["float64"][5 * 4 - 1] + linear["histogram"]["float64"][5 * 4] == 1
+    assert layer(document, "ReLU")["cases"] == 3
+    assert [f["culprit"] for f in document["failures"]] == ["linear1"]
+    assert document["worst"]["float64"]["digits"] == pytest.approx(5, abs=0.01)
+
+
+def test_worst_digits_are_those_against_autograd():
+    document = summary(good(), good(1e-3, against="differences")).document()
+    assert document["worst_digits"]["float64"] == pytest.approx(9, abs=0.01)
+    assert document["against"]["differences"]["agree"] == 1
+
+
+def test_what_belongs_to_no_op_is_the_whole_network():
+    assert layer(summary(good(op="")).document(), "whole network")["agree"] == 1
+
+
+def test_memory_does_not_grow_with_failures():
+    document = summary(*[bad()] * (KEPT + 5)).document()
+    assert (len(document["failures"]), document["failed"]) == (KEPT, KEPT + 5)
+    assert "at least 1 of 55" in sentence(document)
+
+
+@pytest.mark.parametrize(
+    ("agreements", "words"),
+    [
+        ((), "nothing was verified"),
+        ((good(),), "mine agrees with PyTorch autograd and with finite differences on 1 random architecture; fewest digits: 9.0"),
+        ((good(), bad()), "mine disagrees with PyTorch on 1 of 2 random architectures: Linear."),
+        ((bad(failure="node a: ValueError", tensors=()),), "mine raised on 1 of 1 random architecture: Linear."),
+    ],
+)
+def test_the_result_in_a_sentence(agreements, words):
+    assert words in sentence(summary(*agreements).document())
+
+
+@pytest.mark.parametrize("agreements", [(), (good(),), (good(), bad())])
+def test_the_folder_holds_a_page_and_the_same_numbers(tmp_path, agreements):
+    document = summary(*agreements).document()
+    page = write_report(tmp_path / "a" / "report", document)
+    assert json.loads((page.parent / "agreement.json").read_text()) == json.loads(json.dumps(document))
+    text = page.read_text(encoding="utf-8")
+    assert sentence(document) in text
+    assert "http" not in text.replace("https://github.com/backproof", "")  # nothing is loaded from anywhere
+    failures = [path.name for path in page.parent.iterdir() if path.name.startswith("failure-")]
+    assert len(failures) == len(document["failures"])
+    assert {p.name for p in page.parent.iterdir()} == {"agreement.json", "index.html", *failures}
+    assert render(document) == text
+
+
+def test_hostile_names_stay_text():
+    hostile = "<script>alert(1)</script>"
+    text = render(summary(bad(culprit=hostile, diagnosis=hostile, failure=hostile)).document())
+    assert "<script>" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
+    (tmp_path / "index.html").mkdir()
+    with pytest.raises(OSError, match="index.html"):
+        write_report(tmp_path, summary(good()).document())
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
