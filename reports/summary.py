@@ -129,7 +129,9 @@ class Summary:
                     "cases": row.cases,
                     **_counts(row.verdicts),
                     "worst_digits": {d: row.worst.get(d) for d in self.dtypes},
-                    "histogram": {d: row.histogram.get(d, [0] * MOST_DIGITS * PER_DIGIT) for d in self.dtypes},
+                    "histogram": {
+                        d: row.histogram.get(d, [0] * MOST_DIGITS * PER_DIGIT) for d in self.dtypes
+                    },
                 }
                 for op, row in sorted(self.rows.items(), key=lambda item: (item[0] == WHOLE, item[0]))
             ],

@@ -12,6 +12,12 @@ from numpy.typing import DTypeLike
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
 
 
+def matrix_gradient(g: Array, x: Array) -> Array:
+    """Return dE/dW of ``y = x W^T``, ``(*, out)`` from ``(*, in)``: outer products of g and x, summed over the rest."""
+    rows, columns = (a.reshape(prod(a.shape[:-1]), a.shape[-1]) for a in (g, x))
+    return np.asarray(rows.T @ columns)
+
+
 @dataclass(frozen=True, eq=False)
 class Linear(Layer):
     """Affine map of the last axis: ``y = x W^T + b``.
@@ -53,10 +59,9 @@ class Linear(Layer):
             y = y + parameters["bias"]
 
         def backward(g: Array) -> Gradients:
-            rows = g.reshape(-1, self.out_features)
-            gradients = {"weight": rows.T @ x.reshape(-1, self.in_features)}
+            gradients = {"weight": matrix_gradient(g, x)}
             if self.bias:
-                gradients["bias"] = rows.sum(axis=0)
+                gradients["bias"] = np.asarray(g.sum(axis=tuple(range(g.ndim - 1))))
             return Gradients((g @ weight,), gradients)
 
         return Step(y, backward)

@@ -49,7 +49,13 @@ def test_an_overflow_of_the_working_dtype_agrees_with_what_it_cannot_hold(got, w
 def test_bounds_may_differ_from_entry_to_entry():
     assert compare([1.0, 1.0], [1.5, 1.0], bound=np.array([1.0, 0.0])).verdict == "agree"
     result = compare([1.5, 1.1], [1.0, 1.0], bound=np.array([1.0, 0.01]))
-    assert (result.verdict, result.index, result.got, result.want, result.bound) == ("disagree", (1,), 1.1, 1.0, 0.01)
+    assert (result.verdict, result.index, result.got, result.want, result.bound) == (
+        "disagree",
+        (1,),
+        1.1,
+        1.0,
+        0.01,
+    )
 
 
 def test_what_is_no_array_of_the_right_shape_disagrees_and_says_so():
@@ -73,7 +79,8 @@ def test_an_uncertain_array_is_neither_but_its_shape_and_its_infinities_count():
 
 
 @pytest.mark.parametrize(
-    ("error", "scale", "digits"), [(1e-3, 1.0, 3.0), (1e-3, 10.0, 4.0), (5.0, 1.0, 0.0), (0.0, 1.0, 15.65), (0.1, 0.0, 0)]
+    ("error", "scale", "digits"),
+    [(1e-3, 1.0, 3.0), (1e-3, 10.0, 4.0), (5.0, 1.0, 0.0), (0.0, 1.0, 15.65), (0.1, 0.0, 0)],
 )
 def test_digits_refer_to_the_scale(error, scale, digits):
     assert compare([error], [0.0], scale=scale).digits == pytest.approx(digits, abs=0.01)
@@ -87,7 +94,9 @@ def test_digits_end_with_the_dtype():
 def test_ulps_are_counted_in_the_working_dtype(want, ulps):
     want = float(np.float64(want))
     got = want + ulps * float(np.spacing(max(abs(want), np.finfo(float).smallest_normal)))
-    assert compare([got], [want], bound=inf).max_ulp == pytest.approx(abs(got - want) / np.spacing(max(abs(want), 2.3e-308)))
+    assert compare([got], [want], bound=inf).max_ulp == pytest.approx(
+        abs(got - want) / np.spacing(max(abs(want), 2.3e-308))
+    )
 
 
 @given(arrays(np.float64, array_shapes(min_side=0, max_dims=3), elements=st.floats(allow_nan=True)))
@@ -107,7 +116,17 @@ def test_one_entry_beyond_the_bound_is_found(array, at, error):
 
 def agreement(**changes) -> Agreement:
     right, wrong = compare([1.0], [1.0]), compare([3.0, nan], [1.0, 1.0])
-    made = Agreement({"nodes": []}, "0123456789abcdef", "mine", "float64", 0.5, (right, wrong), "linear1", "Linear", "is 3x")
+    made = Agreement(
+        {"nodes": []},
+        "0123456789abcdef",
+        "mine",
+        "float64",
+        0.5,
+        (right, wrong),
+        "linear1",
+        "Linear",
+        "is 3x",
+    )
     return replace(made, **changes)
 
 
@@ -131,5 +150,12 @@ def test_the_error_says_what_one_wants_to_read():
     with pytest.raises(DisagreementError) as caught:
         agreement().raise_for_disagreement()
     text = str(caught.value)
-    for part in ("mine", "0123456789ab", "culprit: linear1 (Linear)", "is 3x", "gradient of weight", "got nan, wanted 1.0"):
+    for part in (
+        "mine",
+        "0123456789ab",
+        "culprit: linear1 (Linear)",
+        "is 3x",
+        "gradient of weight",
+        "got nan, wanted 1.0",
+    ):
         assert part in text

@@ -11,7 +11,13 @@ from reports import Summary, measure, sentence, write_report
 from reports.html import render
 from reports.summary import KEPT
 
-ABOUT = {"implementation": "mine", "seed": 1, "requested": 3, "interrupted": False, "command": "backproof verify"}
+ABOUT = {
+    "implementation": "mine",
+    "seed": 1,
+    "requested": 3,
+    "interrupted": False,
+    "command": "backproof verify",
+}
 ENVIRONMENT = {"environment": {"backproof": "0.1.0", "torch": "2.13.0"}}
 ARCHITECTURE = {"nodes": [{"op": "Linear"}, {"op": "Linear"}, {"op": "ReLU"}]}
 
@@ -24,7 +30,9 @@ def summary(*agreements) -> Summary:
 
 
 def good(error=1e-9, **changes):
-    tensor = measure(np.ones(2) + error, np.ones(2), bound=1.0, scale=1.0, dtype="float64", **(NAMES | changes))
+    tensor = measure(
+        np.ones(2) + error, np.ones(2), bound=1.0, scale=1.0, dtype="float64", **(NAMES | changes)
+    )
     return agreement(architecture=ARCHITECTURE, tensors=(tensor,), culprit=None, op=None, diagnosis=None)
 
 
@@ -70,9 +78,15 @@ def test_memory_does_not_grow_with_failures():
     ("agreements", "words"),
     [
         ((), "nothing was verified"),
-        ((good(),), "mine agrees with PyTorch autograd and with finite differences on 1 random architecture; fewest digits: 9.0"),
+        (
+            (good(),),
+            "mine agrees with PyTorch autograd and with finite differences on 1 random architecture; fewest digits: 9.0",
+        ),
         ((good(), bad()), "mine disagrees with PyTorch on 1 of 2 random architectures: Linear."),
-        ((bad(failure="node a: ValueError", tensors=()),), "mine raised on 1 of 1 random architecture: Linear."),
+        (
+            (bad(failure="node a: ValueError", tensors=()),),
+            "mine raised on 1 of 1 random architecture: Linear.",
+        ),
     ],
 )
 def test_the_result_in_a_sentence(agreements, words):
