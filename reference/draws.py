@@ -44,7 +44,8 @@ class Draws(TorchDispatchMode):
         self.shapes.append(tuple(target.shape))
         if self._noise is None:
             return target
-        return target.copy_(torch.from_numpy(next(self._noise) < args[1]))
+        p = args[1] if len(args) > 1 else 0.5  # dispatch leaves out what equals the default
+        return target.copy_(torch.from_numpy(next(self._noise) < p))
 
 
 def recorded(run: Callable[[], Any]) -> tuple[Any, tuple[tuple[int, ...], ...]]:

@@ -22,7 +22,7 @@ def attention(choose: Chooser, shape: Shape, training: bool) -> Draw:
     arguments = {
         "embed_dim": width,
         "num_heads": heads,
-        "dropout": choose.one_of((0.0, 0.3, 1.0)),
+        "dropout": choose.one_of((0.0, 0.5, 0.3, 1.0)),
         "bias": choose.boolean(),
         "add_bias_kv": choose.boolean(),
         "add_zero_attn": choose.boolean(),

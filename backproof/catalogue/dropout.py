@@ -7,7 +7,7 @@ from backproof.catalogue.row import Chooser, Draw, Row, Shape
 
 def dropout(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """From none to all dropped. Never in place: in torch that would rewrite what other nodes still read."""
-    return Draw({"p": choose.one_of((0.3, 0.0, 0.9, 1.0))})
+    return Draw({"p": choose.one_of((0.5, 0.3, 0.0, 0.9, 1.0))})
 
 
 ROWS = (Row("Dropout", (2, 1, 3, 4), dropout),)

@@ -18,7 +18,7 @@ def lstm(choose: Chooser, shape: Shape, training: bool) -> Draw:
         "num_layers": layers,
         "bias": choose.boolean(),
         "batch_first": batch_first,
-        "dropout": choose.one_of((0.0, 0.3, 1.0)) if layers > 1 else 0.0,
+        "dropout": choose.one_of((0.0, 0.5, 0.3, 1.0)) if layers > 1 else 0.0,
         "bidirectional": both,
         "proj_size": projected,
     }

@@ -37,7 +37,7 @@ class _Loss(Layer):
             return Gradients(back(np.broadcast_to(each, losses.shape)))
 
         if self.reduction == "none":
-            return Step(losses, backward)
+            return Step(np.asarray(losses), backward)
         total = losses.sum()
         return Step(np.asarray(total / divisor if self.reduction == "mean" else total), backward)
 
