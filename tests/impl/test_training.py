@@ -1,0 +1,106 @@
+"""The training loop: it learns, it stops, it carries everything on."""
+
+import numpy as np
+import pytest
+
+import impl
+from impl.optim import SGD, Adam
+from impl.training import train
+
+X = np.random.default_rng(0).standard_normal((10, 3))
+T = X @ np.array([[1.0], [-2.0], [0.5]])
+
+
+def regression(*layers):
+    nodes = [impl.Node("model", impl.Sequential(*layers), ("x",)), impl.Node("loss", impl.MSELoss(), ("model", "target"))]
+    return impl.Network(("x", "target"), nodes, ("loss",))
+
+
+def run(network, data=(X, T), optimizer=None, seed=0, **options):
+    rng = np.random.default_rng(seed)
+    options = {"epochs": 5} | options
+    return train(network, network.initial(rng), data, optimizer or SGD(lr=0.1), rng=rng, **options)
+
+
+def test_it_learns_and_stops_at_the_goal():
+    done = run(regression(impl.Linear(3, 1)), epochs=500, goal=1e-10, batch_size=4)
+    assert done.reached
+    assert done.errors[-1] <= 1e-10 < done.errors[-2]
+    np.testing.assert_allclose(done.parameters["model.0.weight"], [[1, -2, 0.5]], atol=1e-4)
+
+
+def test_it_says_when_the_goal_was_not_reached():
+    done = run(regression(impl.Linear(3, 1)), epochs=3, goal=1e-10)
+    assert not done.reached
+    assert len(done.errors) == 3
+
+
+def test_an_error_that_is_not_finite_stops_it():
+    with np.errstate(over="ignore", invalid="ignore"):
+        done = run(regression(impl.Linear(3, 1)), optimizer=SGD(lr=1e200), epochs=100, goal=1.0)
+    assert not done.reached
+    assert len(done.errors) < 10
+
+
+def test_the_error_is_the_mean_over_samples_even_if_the_last_batch_is_small():
+    network = regression(impl.Linear(3, 1))
+    still = [run(network, optimizer=SGD(lr=0.0), batch_size=size, epochs=1).errors[0] for size in (None, 3, 10, 99)]
+    np.testing.assert_allclose(still, still[0], rtol=1e-12)
+
+
+def test_every_sample_is_seen_once_an_epoch_in_another_order():
+    seen = []
+
+    class Spy(impl.Identity):
+        def forward(self, parameters, x, **options):
+            seen.append(x[:, 0].copy())
+            return super().forward(parameters, x, **options)
+
+    run(regression(Spy(), impl.Linear(3, 1)), epochs=2, batch_size=4)
+    epochs = np.concatenate(seen[:3]), np.concatenate(seen[3:])
+    assert [len(batch) for batch in seen] == [4, 4, 2] * 2
+    assert not np.array_equal(*epochs)
+    for epoch in epochs:
+        np.testing.assert_array_equal(np.sort(epoch), np.sort(X[:, 0]))
+
+
+def test_buffers_are_carried_on_and_noise_is_drawn():
+    done = run(regression(impl.BatchNorm1d(3), impl.Dropout(), impl.Linear(3, 1)), batch_size=5)
+    assert done.parameters["model.0.num_batches_tracked"] == 10
+    assert done.parameters["model.0.running_mean"].any()
+
+
+def test_two_trainings_of_half_the_length_are_one():
+    network = regression(impl.Linear(3, 1))
+    whole = run(network, optimizer=Adam(lr=0.1), epochs=6)
+    rng = np.random.default_rng(0)
+    half = train(network, network.initial(rng), (X, T), Adam(lr=0.1), epochs=3, rng=rng)
+    rest = train(network, half.parameters, (X, T), Adam(lr=0.1), epochs=3, rng=rng, state=half.state)
+    assert half.errors + rest.errors == whole.errors
+
+
+def test_the_callback_hears_of_every_epoch():
+    heard = []
+    done = run(regression(impl.Linear(3, 1)), callback=lambda *news: heard.append(news))
+    assert [(epoch, error) for epoch, error, _ in heard] == list(enumerate(done.errors, start=1))
+    assert heard[-1][2]["model.0.weight"] is done.parameters["model.0.weight"]
+
+
+@pytest.mark.parametrize(
+    ("data", "options", "message"),
+    [
+        ((X, T[:5]), {}, r"shapes \(10, 3\), \(5, 1\), wanted the same number of samples"),
+        ((X[:0], T[:0]), {}, r"shapes \(0, 3\), \(0, 1\), wanted the same number of samples, at least 1"),
+        ((), {}, "wanted the same number of samples"),
+        ((X, np.zeros(())), {}, "wanted the same number of samples"),
+        ((X, T), {"batch_size": 0}, "batch_size is 0, wanted at least 1"),
+    ],
+)
+def test_wrong_data_is_named(data, options, message):
+    with pytest.raises(ValueError, match=message):
+        run(regression(impl.Linear(3, 1)), data, **options)
+
+
+def test_a_network_without_a_loss_is_refused():
+    with pytest.raises(ValueError, match=r"the network's output is \(10, 1\), wanted one number, the error"):
+        run(impl.Sequential(impl.Linear(3, 1)), (X,))
