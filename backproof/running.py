@@ -162,7 +162,8 @@ def run(implementation: Implementation, twin: Twin, values: Values, dtype: str) 
     ]
     gradients = step.backward(cotangents if len(cotangents) > 1 else cotangents[0])
     tensors: dict[Tensor, Array] = {}
-    for name, outputs in step.outputs.items():
+    for name, node_step in step.steps.items():
+        outputs = node_step.output if isinstance(node_step.output, tuple) else (node_step.output,)
         tensors |= {Tensor("output", name, str(i)): y for i, y in enumerate(outputs)}
     for owner, arrays in values.parameters.items():
         for name, array in arrays.items():

@@ -23,7 +23,7 @@ import impl
 from impl import optim
 from impl.layer import Array, Layer
 
-BATCH, RATE, TESTED = 32, 1e-3, 360
+BATCH, RATE, TESTED = 32, 5e-3, 360
 DIGITS, ACCURACY = 9.0, 0.96
 """What this example promises: digits of the loss over the first steps, and the share of test images told right."""
 

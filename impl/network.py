@@ -43,9 +43,9 @@ class Node:
 
 @dataclass(frozen=True)
 class NetworkStep(Step):
-    """A step that also shows the output of every node, by name."""
+    """A step that also shows the steps of all nodes, by name: their outputs, and their own backward."""
 
-    outputs: Mapping[str, Output] = field(default_factory=dict)
+    steps: Mapping[str, Step] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -183,7 +183,7 @@ class Network(Layer):
             backward,
             updates,
             tuple(branch for step in steps.values() for branch in step.branches),
-            {name: step.output for name, step in steps.items()},
+            steps,
         )
 
 
