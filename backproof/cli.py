@@ -52,6 +52,9 @@ def mistakes() -> Iterator[None]:
         yield
     except OSError as error:
         raise UserError(f"{error.filename}: {error.strerror}" if error.filename else str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("Interrupted.", err=True)
+        raise click.exceptions.Exit(130) from None
     except ValueError as error:  # every error of ours about a user's input is one
         raise UserError(str(error)) from error
 

@@ -84,8 +84,7 @@ def walkthrough(
     samples = XOR if data is None else read_samples(data)
     rng = np.random.default_rng(seed)
     parameters = NETWORK.initial(rng)
-    sample = samples[1:2] if len(samples) > 1 else samples
-    x, target = sample[:, :2], sample[:, 2:]
+    x, target = samples[-1:, :2], samples[-1:, 2:]
     step = NETWORK.forward(parameters, x, target)
     chains = explain(parameters, x, target, step)
     console.print("Backpropagation by hand", style="bold")
@@ -93,10 +92,17 @@ def walkthrough(
     _show_forward(console, parameters, x, target, step)
     _show_backward(console, chains)
     _show_update(console, parameters, step, lr)
-    done = train(
-        NETWORK, parameters, (samples[:, :2], samples[:, 2:]), SGD(lr=lr), epochs=epochs, rng=rng, goal=GOAL
-    )
-    _show_training(console, done, samples, lr)
+    data_arrays = samples[:, :2], samples[:, 2:]
+    with console.status("training") as status:
+
+        def news(epoch: int, error: float, _: object) -> None:
+            if epoch % 1000 == 0:
+                status.update(f"epoch {epoch:,}: E = {error:.3g}")
+
+        done = train(
+            NETWORK, parameters, data_arrays, SGD(lr=lr), epochs=epochs, rng=rng, goal=GOAL, callback=news
+        )
+    _show_training(console, done, samples)
     return done.reached
 
 
@@ -119,7 +125,9 @@ def read_samples(path: Path) -> Array:
             if not all(map(isfinite, row)):
                 raise ValueError(f"{where}: {','.join(cells)}: wanted finite numbers")
             if not 0 <= row[2] <= 1:
-                raise ValueError(f"{where}: the target is {row[2]:g}, wanted 0 to 1: a sigmoid reaches no other")
+                raise ValueError(
+                    f"{where}: the target is {row[2]:g}, wanted 0 to 1: a sigmoid reaches no other"
+                )
             rows.append(row)
     if not rows:
         raise ValueError(f"{path}: no samples, wanted lines of x1,x2,target")
@@ -145,7 +153,9 @@ def explain(parameters: Mapping[str, Array], x: Array, target: Array, step: Netw
     def slope(node: str, unit: int = 0, of: int = 0) -> float:
         return float(np.asarray(local(node, unit).inputs[0]).flat[of])
 
-    def chain(node: str, unit: int, of: int | None, number: int, names: tuple[str, ...], factors: tuple[float, ...]) -> Chain:
+    def chain(
+        node: str, unit: int, of: int | None, number: int, names: tuple[str, ...], factors: tuple[float, ...]
+    ) -> Chain:
         name, place = (f"{node}.bias", unit) if of is None else (f"{node}.weight", unit * 2 + of)
         weight = f"b{number}" if of is None else f"w{number}{of + 1}"
         last = float(local(node, unit).parameters[name.partition(".")[2]].flat[place])
@@ -204,7 +214,7 @@ def _heading(console: Console, text: str) -> None:
 
 
 def _number(value: float) -> str:
-    return f"{value:.6g}"
+    return f"{value + 0.0:.6g}"  # no minus before a zero
 
 
 def _show_forward(
@@ -217,15 +227,13 @@ def _show_forward(
     _heading(console, f"1. Forward: x1 = {x1}, x2 = {x2}, target = {_number(target[0, 0])}")
     for k in (0, 1):
         terms = f"{_number(w[k, 0])} * {x1} + {_number(w[k, 1])} * {x2} + {_number(b[k])}"
-        console.print(f"  net{k + 1} = w{k + 1}1 x1 + w{k + 1}2 x2 + b{k + 1} = {terms}", highlight=False)
-        console.print(f"       = {_number(out['hidden'][k])}", highlight=False)
+        console.print(f"  net{k + 1} = w{k + 1}1 x1 + w{k + 1}2 x2 + b{k + 1}", highlight=False)
+        console.print(f"       = {terms} = {_number(out['hidden'][k])}", highlight=False)
         console.print(f"  O{k + 1}   = sigmoid(net{k + 1}) = {_number(out['O12'][k])}", highlight=False)
     o1, o2 = map(_number, out["O12"])
-    console.print(
-        f"  net3 = w31 O1 + w32 O2 + b3 = {_number(v[0, 0])} * {o1} + {_number(v[0, 1])} * {o2} + {_number(c[0])}",
-        highlight=False,
-    )
-    console.print(f"       = {_number(out['net3'][0])}", highlight=False)
+    terms = f"{_number(v[0, 0])} * {o1} + {_number(v[0, 1])} * {o2} + {_number(c[0])}"
+    console.print("  net3 = w31 O1 + w32 O2 + b3", highlight=False)
+    console.print(f"       = {terms} = {_number(out['net3'][0])}", highlight=False)
     console.print(f"  O3   = sigmoid(net3) = {_number(out['O3'][0])}", highlight=False)
     console.print(f"  E    = (O3 - target)^2 = {_number(out['E'][0])}", highlight=False)
 
@@ -238,7 +246,7 @@ def _show_backward(console: Console, chains: Sequence[Chain]) -> None:
         console.print(f"\n  {titles[number]}", style="bold", highlight=False)
         for name, factor in zip(group[0].names[:-1], group[0].factors):
             console.print(f"    {name:12} = {factor: .8f}", highlight=False)
-        shared = " ".join(group[0].names[:-1])
+        rule = " * ".join((*group[0].names[:-1], f"dnet{number}/dw"))
         for chain in group:
             console.print(f"    {chain.names[-1]:12} = {chain.factors[-1]: .8f}", highlight=False)
         table = Table(box=None, pad_edge=False, padding=(0, 1), header_style="dim")
@@ -248,13 +256,13 @@ def _show_backward(console: Console, chains: Sequence[Chain]) -> None:
         for chain in group:
             table.add_row(
                 f"    dE/d{chain.weight}",
-                f"{chain.gradient:.10f}",
-                f"{chain.autograd:.10f}",
+                f"{chain.gradient + 0.0:.10f}",
+                f"{chain.autograd + 0.0:.10f}",
                 _digits(chain.gradient, chain.autograd),
                 f"{chain.differences:.10f}",
                 _digits(chain.gradient, chain.differences),
             )
-        console.print(f"    dE/dw = {shared} dnet{number}/dw", style="cyan", highlight=False)
+        console.print(f"    dE/dw = {rule}", style="cyan", highlight=False)
         console.print(table)
 
 
@@ -263,7 +271,10 @@ def _show_update(console: Console, parameters: Mapping[str, Array], step: Networ
     updated, _ = SGD(lr=lr).step(parameters, gradients)
     _heading(console, f"3. Gradient descent: w = w - {lr:g} dE/dw")
     names = ["w11", "w12", "w21", "w22", "b1", "b2", "w31", "w32", "b3"]
-    old, slope, new = ([float(z) for name in parameters for z in arrays[name].flat] for arrays in (parameters, gradients, updated))
+    old, slope, new = (
+        [float(z) for name in parameters for z in arrays[name].flat]
+        for arrays in (parameters, gradients, updated)
+    )
     table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
     for heading in ("  weight", "before", "dE/dw", "after"):
         table.add_column(heading, justify="left" if heading == "  weight" else "right")
@@ -272,9 +283,9 @@ def _show_update(console: Console, parameters: Mapping[str, Array], step: Networ
     console.print(table)
 
 
-def _show_training(console: Console, done: Training, samples: Array, lr: float) -> None:
+def _show_training(console: Console, done: Training, samples: Array) -> None:
     count = f"all {len(samples)} samples" if len(samples) > 1 else "the sample"
-    _heading(console, f"4. Again and again, on {count} at once, until the mean error is below {GOAL:g}")
+    _heading(console, f"4. Again and again, on {count} at once, until the mean of E is below {GOAL:g}")
     for line in curve(done.errors, unicode="utf" in (console.encoding or "").lower()):
         console.print(line, highlight=False, markup=False)
     epochs = f"{len(done.errors):,} epochs"
@@ -286,14 +297,20 @@ def _show_training(console: Console, done: Training, samples: Array, lr: float) 
             style="yellow",
             highlight=False,
         )
-    answers = NETWORK.forward(done.parameters, samples[:, :2], samples[:, 2:], training=False).steps["O3"].output
+    answers = (
+        NETWORK.forward(done.parameters, samples[:, :2], samples[:, 2:], training=False).steps["O3"].output
+    )
     for (x1, x2, target), answer in list(zip(samples, np.asarray(answers)[:, 0]))[:8]:
-        console.print(f"  x1 = {x1:<8g} x2 = {x2:<8g} target = {target:<8g} O3 = {answer:.4f}", highlight=False)
+        console.print(
+            f"  x1 = {x1:<8g} x2 = {x2:<8g} target = {target:<8g} O3 = {answer:.4f}", highlight=False
+        )
 
 
 def curve(errors: Sequence[float], width: int = 60, height: int = 8, unicode: bool = True) -> list[str]:
     """Draw errors over epochs, the error on a logarithmic scale."""
-    columns = [errors[round(i * (len(errors) - 1) / max(width - 1, 1))] for i in range(min(width, len(errors)))]
+    columns = [
+        errors[round(i * (len(errors) - 1) / max(width - 1, 1))] for i in range(min(width, len(errors)))
+    ]
     levels = [log10(e) if 0 < e < inf else -17.0 for e in columns]
     low, high = min(levels), max(levels)
     mark = "▄" if unicode else "*"

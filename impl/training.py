@@ -81,7 +81,9 @@ def train(
     samples = {len(array) for array in data if array.ndim}
     if len(samples) != 1 or any(array.ndim == 0 for array in data) or samples == {0}:
         shapes = ", ".join(str(array.shape) for array in data)
-        raise ValueError(f"train: data has the shapes {shapes}, wanted the same number of samples, at least 1, on axis 0")
+        raise ValueError(
+            f"train: data has the shapes {shapes}, wanted the same number of samples, at least 1, on axis 0"
+        )
     (count,) = samples
     size = count if batch_size is None else batch_size
     if size < 1:

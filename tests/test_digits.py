@@ -4,6 +4,7 @@ import digits
 import numpy as np
 import pytest
 
+
 @pytest.mark.parametrize("model", digits.MODELS)
 def test_the_first_steps_agree_with_torch(model):
     one = digits.learn(model, steps=10, epochs=1)

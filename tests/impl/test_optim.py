@@ -43,10 +43,17 @@ def adam(draw: st.DrawFn) -> dict:
 
 def beside_torch(op: str, arguments: dict, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    start = {"weight": rng.standard_normal((3, 2)), "bias": rng.standard_normal(2), "scale": rng.standard_normal(())}
+    start = {
+        "weight": rng.standard_normal((3, 2)),
+        "bias": rng.standard_normal(2),
+        "scale": rng.standard_normal(()),
+    }
     theirs = {name: torch.tensor(array, requires_grad=True) for name, array in start.items()}
     ours, state = start, None
-    optimizer, reference = getattr(optim, op)(**arguments), getattr(torch.optim, op)(theirs.values(), **arguments)
+    optimizer, reference = (
+        getattr(optim, op)(**arguments),
+        getattr(torch.optim, op)(theirs.values(), **arguments),
+    )
     for _ in range(STEPS):
         gradients = {name: rng.standard_normal(array.shape) for name, array in start.items()}
         ours, state = optimizer.step(ours, gradients, state)
@@ -54,7 +61,9 @@ def beside_torch(op: str, arguments: dict, seed: int) -> None:
             tensor.grad = torch.tensor(gradients[name])
         reference.step()
         for name, tensor in theirs.items():
-            np.testing.assert_allclose(ours[name], tensor.detach().numpy(), rtol=1e-11, atol=1e-12, err_msg=name)
+            np.testing.assert_allclose(
+                ours[name], tensor.detach().numpy(), rtol=1e-11, atol=1e-12, err_msg=name
+            )
 
 
 @given(sgd(), st.integers(0, 2**32))
