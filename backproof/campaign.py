@@ -79,9 +79,7 @@ class Campaign:
             _start()
             yield from (self.example(i) for i in range(self.examples))
             return
-        executor = ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_start, initargs=(True,)
-        )
+        executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(True,))
         try:
             waiting: deque[Future[list[list[Agreement]]]] = deque()
             starts = iter(range(0, self.examples, BATCH))
@@ -105,9 +103,7 @@ class Campaign:
         return agreements(architecture, _loaded(self.implementation), self.dtypes)
 
 
-def agreements(
-    architecture: Architecture, implementation: Implementation, dtypes: Sequence[str]
-) -> list[Agreement]:
+def agreements(architecture: Architecture, implementation: Implementation, dtypes: Sequence[str]) -> list[Agreement]:
     """Verify one architecture in several dtypes, which share the reference and the finite differences."""
     verification = Verification(architecture, implementation)
     return [verification.agreement(dtype) for dtype in dtypes]

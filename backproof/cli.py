@@ -18,14 +18,12 @@ DTYPES = ("float64", "float32")
 dtype_help = "float64, float32, float16, separated by commas."
 
 
-class CommaSeparated(click.ParamType):
+class CommaSeparated(click.ParamType[tuple[str, ...]]):
     """``A,B`` as a tuple of names."""
 
     name = "A,B"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Split; an empty or repeated name is a mistake."""
         if isinstance(value, tuple):
             return value
@@ -67,9 +65,7 @@ def check_packages() -> None:
         found = Path(spec.origin).parent.parent if spec and spec.origin else None
         if found != home:
             where = f"found in {found / name}" if found else "not found"
-            raise UserError(
-                f"the package {name!r} is {where}, wanted beside backproof in {home}: rename that one"
-            )
+            raise UserError(f"the package {name!r} is {where}, wanted beside backproof in {home}: rename that one")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -102,9 +98,7 @@ json_option = click.option(
 
 @main.command()
 @implementation_option
-@click.option(
-    "--examples", type=click.IntRange(1, 10**7), default=500, show_default=True, help="Architectures."
-)
+@click.option("--examples", type=click.IntRange(1, 10**7), default=500, show_default=True, help="Architectures.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws them.")
 @dtype_option
 @click.option("--layers", type=CommaSeparated(), help="Only these layers, for example Linear,ReLU.")

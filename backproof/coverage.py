@@ -19,9 +19,7 @@ def show(console: Console) -> None:
     table.add_column("arguments", overflow="fold")
     for op in covered:
         table.add_row(op, rows()[op].limits or "all")
-    console.print(
-        f"{len(covered)} of the {len(torch_layers())} layers of torch.nn are covered:\n", highlight=False
-    )
+    console.print(f"{len(covered)} of the {len(torch_layers())} layers of torch.nn are covered:\n", highlight=False)
     console.print(table)
     console.print(f"\nStructural ops: {', '.join(sorted(STRUCTURAL))}.", highlight=False)
     console.print(f"\nNot covered yet ({len(missing)}): {', '.join(missing)}.", highlight=False)

@@ -57,9 +57,7 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
     return estimates
 
 
-def along_one_direction(
-    forward: Forward, gradients: Run, reference: Reference
-) -> tuple[Estimate, float, float]:
+def along_one_direction(forward: Forward, gradients: Run, reference: Reference) -> tuple[Estimate, float, float]:
     """Differentiate a whole network along one random direction through all its parameters and inputs at once.
 
     Inputs that sit on kinks on purpose, and what conventions keep from being a derivative, are not moved.

@@ -130,9 +130,7 @@ class _Growing:
         """Draw a small shape; sizes of 1 are common."""
         shape: Shape = ()
         for _ in range(rank):
-            shape += (
-                self.choose.one_of([n for n in (2, 3, 4, 1, 5, 6) if n * prod(shape) <= ELEMENTS // 2]),
-            )
+            shape += (self.choose.one_of([n for n in (2, 3, 4, 1, 5, 6) if n * prod(shape) <= ELEMENTS // 2]),)
         return shape
 
     def shape(self, reference: str) -> Shape:
@@ -202,9 +200,7 @@ class _Growing:
         """Add a node, unless what it puts out is too large."""
         self.attempts += 1
         inputs = (first, *(self.satisfy(need) for need in drawn.needs))
-        node = Node(
-            f"{row.op.lower()}{self.attempts}", row.op, drawn.arguments, inputs, drawn.options, shares
-        )
+        node = Node(f"{row.op.lower()}{self.attempts}", row.op, drawn.arguments, inputs, drawn.options, shares)
         self.twin.add(node)
         outputs = self.twin.outputs[node.name]
         if sum(y.numel() for y in outputs) > ELEMENTS:

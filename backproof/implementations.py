@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import importlib
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -30,7 +30,7 @@ class Pass(NamedTuple):
 
     outputs: tuple[Array, ...]
     backward: Backward
-    updates: Mapping[str, Array] = {}  # noqa: RUF012 (a NamedTuple's default is never shared state here)
+    updates: Mapping[str, Array] = {}
     branches: tuple[Array, ...] = ()
 
 
@@ -183,8 +183,7 @@ def _twin(architecture: Architecture) -> Twin:
 
 def _lonely_twin(node: Node, inputs: Sequence[Array], training: bool) -> Twin:
     given = tuple(
-        Input(f"input{i}", x.shape, *(("real",) if x.dtype.kind == "f" else ("index", 1)))
-        for i, x in enumerate(inputs)
+        Input(f"input{i}", x.shape, *(("real",) if x.dtype.kind == "f" else ("index", 1))) for i, x in enumerate(inputs)
     )
     lonely = Node(node.name, node.op, node.arguments, tuple(i.name for i in given), node.options)
     return _twin(Architecture(given, (lonely,), (node.name,), training=training)).alone(node.name)
@@ -204,15 +203,13 @@ def load(name: str) -> Implementation:
     module_name, colon, attribute = name.partition(":")
     if not colon and name not in registered:
         known = ", ".join([*BUILT_IN, *registered])
-        raise UnknownImplementation(
-            f"no implementation {name!r}: known are {known}, or write package.module:object"
-        )
+        raise UnknownImplementation(f"no implementation {name!r}: known are {known}, or write package.module:object")
     try:
         if name in registered:
             found: Any = registered[name].load()
         else:
-            if os.getcwd() not in sys.path:
-                sys.path.append(os.getcwd())  # a script installed elsewhere does not see the user's folder
+            if str(Path.cwd()) not in sys.path:
+                sys.path.append(str(Path.cwd()))  # a script installed elsewhere does not see the user's folder
             found = importlib.import_module(module_name)
             for part in attribute.split("."):
                 found = getattr(found, part)

@@ -14,7 +14,7 @@ import numpy as np
 
 from backproof.implementations import Implementation, Pass
 from impl.layer import Array, Gradients, Layer, Step
-from impl.network import Network, NetworkStep
+from impl.network import Network, NetworkGradients, NetworkStep
 from impl.network import Node as NetworkNode
 from reference import Node, Run, Tensor, Twin, Values
 from reference.run import Kind
@@ -57,9 +57,7 @@ def call(
         result = Pass(*implementation.forward(node, parameters, inputs, training=training, noise=noise))
     except Exception as error:
         raise ImplementationFailed(node, "forward", error) from error
-    return result._replace(
-        outputs=tuple(_array(node, "output", str(i), y) for i, y in enumerate(result.outputs))
-    )
+    return result._replace(outputs=tuple(_array(node, "output", str(i), y) for i, y in enumerate(result.outputs)))
 
 
 def _array(node: Node, kind: Kind, name: str, found: Any, shape: tuple[int, ...] | None = None) -> Array:
@@ -75,9 +73,7 @@ def _array(node: Node, kind: Kind, name: str, found: Any, shape: tuple[int, ...]
 class _Composed(Layer):
     """One node of an implementation, with the contract of a layer of :mod:`impl`."""
 
-    def __init__(
-        self, implementation: Implementation, node: Node, twin: Twin, noise: tuple[Array, ...]
-    ) -> None:
+    def __init__(self, implementation: Implementation, node: Node, twin: Twin, noise: tuple[Array, ...]) -> None:
         self.implementation, self.node, self.noise = implementation, node, noise
         self.shapes = [tuple(y.shape) for y in twin.outputs[node.name]]
 
@@ -85,9 +81,7 @@ class _Composed(Layer):
         node = self.node
         done = call(self.implementation, node, parameters, inputs, options["training"], self.noise)
         if len(done.outputs) != len(self.shapes):
-            raise WrongArray(
-                node, "output", "0", f"{len(done.outputs)} outputs came, wanted {len(self.shapes)}"
-            )
+            raise WrongArray(node, "output", "0", f"{len(done.outputs)} outputs came, wanted {len(self.shapes)}")
         for i, (y, shape) in enumerate(zip(done.outputs, self.shapes)):
             _array(node, "output", str(i), y, shape)
 
@@ -136,15 +130,11 @@ def forward(implementation: Implementation, twin: Twin, values: Values, dtype: s
         It returned something that cannot be compared.
     """
     nodes = [
-        NetworkNode(
-            n.name, _Composed(implementation, n, twin, values.noise.get(n.name, ())), n.inputs, n.shares
-        )
+        NetworkNode(n.name, _Composed(implementation, n, twin, values.noise.get(n.name, ())), n.inputs, n.shares)
         for n in twin.architecture.nodes
     ]
     network = Network([i.name for i in twin.architecture.inputs], nodes, twin.architecture.outputs)
-    parameters = {
-        f"{o}.{n}": _cast(a, dtype) for o, arrays in values.parameters.items() for n, a in arrays.items()
-    }
+    parameters = {f"{o}.{n}": _cast(a, dtype) for o, arrays in values.parameters.items() for n, a in arrays.items()}
     inputs = [_cast(values.inputs[i.name], dtype) for i in twin.architecture.inputs]
     return network.forward(parameters, *inputs, training=twin.architecture.training)
 
@@ -157,10 +147,10 @@ def run(implementation: Implementation, twin: Twin, values: Values, dtype: str) 
     """Run the twin's architecture forward and backward in ``dtype``; it raises what :func:`forward` raises."""
     step = forward(implementation, twin, values, dtype)
     cotangents = [
-        _cast(values.cotangents[r], dtype) if r in values.cotangents else None
-        for r in twin.architecture.outputs
+        _cast(values.cotangents[r], dtype) if r in values.cotangents else None for r in twin.architecture.outputs
     ]
     gradients = step.backward(cotangents if len(cotangents) > 1 else cotangents[0])
+    assert isinstance(gradients, NetworkGradients)
     tensors: dict[Tensor, Array] = {}
     for name, node_step in step.steps.items():
         outputs = node_step.output if isinstance(node_step.output, tuple) else (node_step.output,)

@@ -138,9 +138,7 @@ class Session:
 
     def _could_not(self, error: OSError) -> None:
         self.unwritten = True
-        self.console.print(
-            f"Error: {error.filename or 'output'}: {error.strerror}", highlight=False, soft_wrap=True
-        )
+        self.console.print(f"Error: {error.filename or 'output'}: {error.strerror}", highlight=False, soft_wrap=True)
 
 
 def environment() -> dict[str, str]:

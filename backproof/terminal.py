@@ -55,8 +55,6 @@ def _show_failure(console: Console, failure: Mapping[str, Any]) -> None:
     ranked = sorted(failure["tensors"], key=lambda t: not t["tensor"].startswith(f"{failure['culprit']}:"))
     for tensor in ranked[:3]:
         at = f" at {tensor['index']}" if tensor["index"] else ""
-        got, want = (
-            x if x is None or isinstance(x, str) else f"{x:.7g}" for x in (tensor["got"], tensor["want"])
-        )
+        got, want = (x if x is None or isinstance(x, str) else f"{x:.7g}" for x in (tensor["got"], tensor["want"]))
         values = tensor["note"] if got is None else f"got {got}, {tensor['against']} says {want}"
         console.print(escape(f"  {tensor['tensor']}{at}: {values}"), highlight=False)

@@ -73,9 +73,7 @@ class Verification:
 
     def __init__(self, architecture: Architecture, implementation: str | Implementation = "numpy") -> None:
         self.architecture = architecture
-        self.implementation = Completed(
-            load(implementation) if isinstance(implementation, str) else implementation
-        )
+        self.implementation = Completed(load(implementation) if isinstance(implementation, str) else implementation)
         for node in architecture.nodes:
             if not self.implementation.supports(node):
                 raise Unsupported(f"{self.implementation.name} does not support node {node.name} ({node.op})")
@@ -240,9 +238,7 @@ class Verification:
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
             if got is not None and got.shape == want.shape:
                 # At a kink every number between the one-sided derivatives is a subgradient.
-                want = np.where(
-                    estimate.kinks, np.clip(got.astype(float), estimate.lower, estimate.upper), want
-                )
+                want = np.where(estimate.kinks, np.clip(got.astype(float), estimate.lower, estimate.upper), want)
             terms = max(reference.sensitivity[name], float(estimate.size.max(initial=0.0)))
             yield judged(
                 np.zeros(want.shape, dtype) if got is None and not want.any() else got,
@@ -322,7 +318,9 @@ class Verification:
 
 def _called(kind: str, name: str) -> str:
     """What to call an array of one node."""
-    return f"{ {'output': 'output', 'update': 'new', 'parameter': 'gradient of'}.get(kind, 'gradient of input') } {name}"
+    return (
+        f"{ {'output': 'output', 'update': 'new', 'parameter': 'gradient of'}.get(kind, 'gradient of input') } {name}"
+    )
 
 
 def _finite(run: Run) -> bool:

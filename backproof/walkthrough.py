@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import inf, isfinite, log10
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from impl.training import Training, train
 
 GOAL = 1e-4
 XOR = np.array([[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [1.0, 0.0, 1.0], [1.0, 1.0, 0.0]])
-NODES = (
+NODES: tuple[tuple[str, str, dict[str, int], tuple[str, ...]], ...] = (
     ("hidden", "Linear", {"in_features": 2, "out_features": 2}, ("x",)),
     ("O12", "Sigmoid", {}, ("hidden",)),
     ("net3", "Linear", {"in_features": 2, "out_features": 1}, ("O12",)),
@@ -45,7 +46,8 @@ PICTURE = r"""
 class Chain:
     """The gradient of one weight: the factors of the chain rule, their product, and what two witnesses say.
 
-    ``gradient`` is what impl's backward returned; ``autograd`` and ``differences`` are PyTorch's and the finite difference's.
+    ``gradient`` is what impl's backward returned; ``autograd`` and ``differences`` are PyTorch's and the finite
+    difference's.
     """
 
     weight: str
@@ -99,9 +101,7 @@ def walkthrough(
             if epoch % 1000 == 0:
                 status.update(f"epoch {epoch:,}: E = {error:.3g}")
 
-        done = train(
-            NETWORK, parameters, data_arrays, SGD(lr=lr), epochs=epochs, rng=rng, goal=GOAL, callback=news
-        )
+        done = train(NETWORK, parameters, data_arrays, SGD(lr=lr), epochs=epochs, rng=rng, goal=GOAL, callback=news)
     _show_training(console, done, samples)
     return done.reached
 
@@ -125,9 +125,7 @@ def read_samples(path: Path) -> Array:
             if not all(map(isfinite, row)):
                 raise ValueError(f"{where}: {','.join(cells)}: wanted finite numbers")
             if not 0 <= row[2] <= 1:
-                raise ValueError(
-                    f"{where}: the target is {row[2]:g}, wanted 0 to 1: a sigmoid reaches no other"
-                )
+                raise ValueError(f"{where}: the target is {row[2]:g}, wanted 0 to 1: a sigmoid reaches no other")
             rows.append(row)
     if not rows:
         raise ValueError(f"{path}: no samples, wanted lines of x1,x2,target")
@@ -197,10 +195,7 @@ def _differences(parameters: Mapping[str, Array], x: Array, target: Array) -> di
     def error(name: str, moved: Array) -> Array:
         return np.asarray(NETWORK.forward({**parameters, name: moved}, x, target).output).reshape(1)
 
-    return {
-        name: finite_difference(lambda moved, name=name: error(name, moved), array).value
-        for name, array in parameters.items()
-    }
+    return {name: finite_difference(partial(error, name), array).value for name, array in parameters.items()}
 
 
 def _digits(a: float, b: float) -> str:
@@ -272,8 +267,7 @@ def _show_update(console: Console, parameters: Mapping[str, Array], step: Networ
     _heading(console, f"3. Gradient descent: w = w - {lr:g} dE/dw")
     names = ["w11", "w12", "w21", "w22", "b1", "b2", "w31", "w32", "b3"]
     old, slope, new = (
-        [float(z) for name in parameters for z in arrays[name].flat]
-        for arrays in (parameters, gradients, updated)
+        [float(z) for name in parameters for z in arrays[name].flat] for arrays in (parameters, gradients, updated)
     )
     table = Table(box=None, pad_edge=False, padding=(0, 2), header_style="dim")
     for heading in ("  weight", "before", "dE/dw", "after"):
@@ -297,20 +291,14 @@ def _show_training(console: Console, done: Training, samples: Array) -> None:
             style="yellow",
             highlight=False,
         )
-    answers = (
-        NETWORK.forward(done.parameters, samples[:, :2], samples[:, 2:], training=False).steps["O3"].output
-    )
+    answers = NETWORK.forward(done.parameters, samples[:, :2], samples[:, 2:], training=False).steps["O3"].output
     for (x1, x2, target), answer in list(zip(samples, np.asarray(answers)[:, 0]))[:8]:
-        console.print(
-            f"  x1 = {x1:<8g} x2 = {x2:<8g} target = {target:<8g} O3 = {answer:.4f}", highlight=False
-        )
+        console.print(f"  x1 = {x1:<8g} x2 = {x2:<8g} target = {target:<8g} O3 = {answer:.4f}", highlight=False)
 
 
 def curve(errors: Sequence[float], width: int = 60, height: int = 8, unicode: bool = True) -> list[str]:
     """Draw errors over epochs, the error on a logarithmic scale."""
-    columns = [
-        errors[round(i * (len(errors) - 1) / max(width - 1, 1))] for i in range(min(width, len(errors)))
-    ]
+    columns = [errors[round(i * (len(errors) - 1) / max(width - 1, 1))] for i in range(min(width, len(errors)))]
     levels = [log10(e) if 0 < e < inf else -17.0 for e in columns]
     low, high = min(levels), max(levels)
     mark = "▄" if unicode else "*"

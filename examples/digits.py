@@ -85,9 +85,7 @@ def learn(model: str, steps: int, epochs: int) -> Comparison:
     ours, parameters = by_hand(network, start, x, t, plan)
     scores = network.forward(parameters, x_test, training=False).output
     assert isinstance(scores, np.ndarray)
-    return Comparison(
-        model, np.array(ours[:steps]), np.array(theirs), float((scores.argmax(1) == t_test).mean())
-    )
+    return Comparison(model, np.array(ours[:steps]), np.array(theirs), float((scores.argmax(1) == t_test).mean()))
 
 
 def by_hand(
@@ -162,21 +160,15 @@ def draw(comparisons: list[Comparison], path: Path) -> None:
 
 def main() -> int:
     """Run both models, print a table, draw the picture; 1 if a promise is not kept."""
-    parser = argparse.ArgumentParser(
-        description="Handwritten digits, by hand and by PyTorch, step beside step."
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, default=Path("digits.png"), help="the picture (digits.png)"
-    )
+    parser = argparse.ArgumentParser(description="Handwritten digits, by hand and by PyTorch, step beside step.")
+    parser.add_argument("-o", "--output", type=Path, default=Path("digits.png"), help="the picture (digits.png)")
     parser.add_argument("--steps", type=int, default=50, help="steps to compare (50)")
     parser.add_argument("--epochs", type=int, default=30, help="epochs to train by hand (30)")
     options = parser.parse_args()
     if options.steps < 1 or options.epochs < 1:
         parser.error("--steps and --epochs are at least 1")
     comparisons = [learn(model, options.steps, options.epochs) for model in MODELS]
-    print(
-        f"{'model':6}{'steps':>7}{'first loss':>12}{'last loss':>12}{'fewest digits':>15}{'test accuracy':>15}"
-    )
+    print(f"{'model':6}{'steps':>7}{'first loss':>12}{'last loss':>12}{'fewest digits':>15}{'test accuracy':>15}")
     for one in comparisons:
         print(
             f"{one.model:6}{len(one.ours):7}{one.ours[0]:12.4f}{one.ours[-1]:12.4f}"

@@ -3,6 +3,10 @@
 Layers carry torch.nn's names, constructors and defaults; see :mod:`impl.layer` for their contract.
 """
 
-from impl.layers import *  # noqa: F403
+from impl import layers as _layers
 from impl.layer import Gradients, Layer, Step
+from impl.layers import *
 from impl.network import Network, Node, Sequential
+
+__all__ = ["Gradients", "Layer", "Network", "Node", "Sequential", "Step"]
+__all__ += _layers.__all__

@@ -106,9 +106,7 @@ def draw(layer: object, noise: Noise, shape: Shape) -> Array:
     if isinstance(noise, np.random.Generator):
         return noise.random(shape)
     if noise is None:
-        raise ValueError(
-            f"{type(layer).__name__}: training draws noise: pass noise=numpy.random.default_rng()"
-        )
+        raise ValueError(f"{type(layer).__name__}: training draws noise: pass noise=numpy.random.default_rng()")
     array = next(iter(noise), None)
     if array is None:
         raise ValueError(f"{type(layer).__name__}: noise has run out, wanted one more array of shape {shape}")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from impl.layer import Array, Gradients, Layer, Noise, Output, Shape, Step, draws
+from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,9 +156,7 @@ class Network(Layer):
                 if gradient is not None:
                     adjoints[name][index] = gradient if so_far is None else np.asarray(so_far + gradient)
 
-            for reference, gradient in zip(
-                self.outputs, (grad_output,) if len(results) == 1 else grad_output
-            ):
+            for reference, gradient in zip(self.outputs, (grad_output,) if len(results) == 1 else grad_output):
                 flow(reference, gradient)
             total: dict[str, Array] = {}
             for node in reversed(self.nodes):
@@ -190,6 +188,4 @@ class Network(Layer):
 def Sequential(*layers: Layer) -> Network:  # noqa: N802 (torch.nn's name for it)
     """Chain layers into a network whose nodes are named "0", "1" ..., as in torch.nn.Sequential."""
     names = ["input", *map(str, range(len(layers)))]
-    return Network(
-        names[:1], [Node(n, layer, (p,)) for p, n, layer in zip(names, names[1:], layers)], names[-1:]
-    )
+    return Network(names[:1], [Node(n, layer, (p,)) for p, n, layer in zip(names, names[1:], layers)], names[-1:])

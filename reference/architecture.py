@@ -124,10 +124,7 @@ class Architecture:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON, without the fields that have their default value."""
-        inputs = [
-            {k: list(v) if k == "shape" else v for k, v in vars(i).items() if v is not None}
-            for i in self.inputs
-        ]
+        inputs = [{k: list(v) if k == "shape" else v for k, v in vars(i).items() if v is not None} for i in self.inputs]
         nodes = [{k: list(v) if k == "inputs" else v for k, v in vars(n).items() if v} for n in self.nodes]
         head = {"schema": SCHEMA, "seed": self.seed, "training": self.training}
         return {**head, "inputs": inputs, "nodes": nodes, "outputs": list(self.outputs)}
@@ -152,9 +149,7 @@ class Architecture:
             It is not JSON, not an architecture, or beyond the limits.
         """
         if len(text) > LIMITS["bytes"]:
-            raise ArchitectureError(
-                f"{len(text)} bytes of JSON; an architecture has at most {LIMITS['bytes']}"
-            )
+            raise ArchitectureError(f"{len(text)} bytes of JSON; an architecture has at most {LIMITS['bytes']}")
         try:
             document = json.loads(text, parse_constant=_no_constant)
         except RecursionError:
@@ -232,9 +227,7 @@ def check(architecture: Architecture) -> None:
     names = [*(i.name for i in architecture.inputs), *(n.name for n in architecture.nodes)]
     for kind, name in zip(["input"] * len(architecture.inputs) + ["node"] * len(architecture.nodes), names):
         if not isinstance(name, str) or not _NAME.match(name):
-            raise ArchitectureError(
-                f"{kind} {_show(name)}: name: letters, digits and _ only, at most 64 of them"
-            )
+            raise ArchitectureError(f"{kind} {_show(name)}: name: letters, digits and _ only, at most 64 of them")
     for name in names:
         if names.count(name) > 1:
             raise ArchitectureError(f"node {name}: name: stands twice")
@@ -246,9 +239,7 @@ def check(architecture: Architecture) -> None:
     for node in architecture.nodes:
         where = f"node {node.name}"
         if not ops.is_op(node.op):
-            raise ArchitectureError(
-                f"{where}: op: {_show(node.op)} is no layer of torch.nn and no structural op"
-            )
+            raise ArchitectureError(f"{where}: op: {_show(node.op)} is no layer of torch.nn and no structural op")
         if not node.inputs:
             raise ArchitectureError(f"{where}: inputs: is empty, wanted at least one name")
         for reference in node.inputs:
@@ -293,13 +284,9 @@ def _check_input(graph_input: Input) -> None:
         if type(size) is not int or not 0 <= size <= LIMITS["elements"]:
             raise ArchitectureError(f"{where}: shape: {_show(size)} is no size in [0, {LIMITS['elements']}]")
     if prod(graph_input.shape) > LIMITS["elements"]:
-        raise ArchitectureError(
-            f"{where}: shape: {prod(graph_input.shape)} elements, at most {LIMITS['elements']}"
-        )
+        raise ArchitectureError(f"{where}: shape: {prod(graph_input.shape)} elements, at most {LIMITS['elements']}")
     if graph_input.domain not in DOMAINS:
-        raise ArchitectureError(
-            f"{where}: domain: {_show(graph_input.domain)} is none of {', '.join(DOMAINS)}"
-        )
+        raise ArchitectureError(f"{where}: domain: {_show(graph_input.domain)} is none of {', '.join(DOMAINS)}")
     if (graph_input.below is not None) != (graph_input.domain == "index"):
         raise ArchitectureError(f"{where}: below: goes with the domain index, and only with it")
     if graph_input.below is not None and not 1 <= graph_input.below <= LIMITS["integer"]:

@@ -1,13 +1,15 @@
 """Derivatives without calculus: complex steps and extrapolated central differences, each with an error bound.
 
-Functions are given as their *terms*: an array whose sum is the value that is differentiated. From the size of the terms
-follows what rounding can do, which the sum alone would hide where the terms cancel. Nothing here knows who computed them.
+Functions are given as their *terms*: an array whose sum is the value that is differentiated. From the size of the
+terms follows what rounding can do, which the sum alone would hide where the terms cancel. Nothing here knows who
+computed them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 import numpy as np
@@ -72,11 +74,11 @@ def complex_step(function: Terms, x: Array) -> Estimate:
     for k in range(x.size):
         here = flat[k]
         flat[k] = here + 1j * COMPLEX_STEP
-        terms = function(z).imag / COMPLEX_STEP
+        slopes = function(z).imag / COMPLEX_STEP
         flat[k] = here
-        value[k], size[k] = terms.sum(), np.abs(terms).sum()
-    value, size = value.reshape(x.shape), size.reshape(x.shape)
-    return Estimate(value, ROUNDING * EPS * size, value, value, size)
+        value[k], size[k] = slopes.sum(), np.abs(slopes).sum()
+    derivative, terms = value.reshape(x.shape), size.reshape(x.shape)
+    return Estimate(derivative, ROUNDING * EPS * terms, derivative, derivative, terms)
 
 
 def finite_difference(function: Terms, x: Array, directions: Iterable[Array] | None = None) -> Estimate:
@@ -94,11 +96,15 @@ def finite_difference(function: Terms, x: Array, directions: Iterable[Array] | N
     reach = float(np.abs(x).max(initial=0.0)) or 1.0
     shape = x.shape if directions is None else (-1,)
     found = [
-        _along(lambda t, d=d: function(x + t * d), here, reach / float(np.abs(d).max(initial=0.0) or 1.0))
+        _along(partial(_shifted, function, x, d), here, reach / float(np.abs(d).max(initial=0.0) or 1.0))
         for d in (_units(x) if directions is None else directions)
     ]
     columns = np.array(found, dtype=np.float64).reshape(-1, len(_Along._fields)).T
     return Estimate(*(column.reshape(shape) for column in columns))
+
+
+def _shifted(function: Terms, x: Array, direction: Array, t: float) -> Array:
+    return function(x + t * direction)
 
 
 def _units(x: Array) -> Iterator[Array]:
@@ -124,7 +130,7 @@ def _at_step(shifted: Callable[[float], Array], here: Array, h: float) -> tuple[
     steps = (h, h / 2, h / 4)
     right = [shifted(t) for t in steps]
     left = [shifted(-t) for t in steps]
-    d1, d2, d4 = ((r - l) / (2 * t) for r, l, t in zip(right, left, steps))
+    d1, d2, d4 = ((r - s) / (2 * t) for r, s, t in zip(right, left, steps))
     once, twice = (4 * d2 - d1) / 3, (4 * d4 - d2) / 3
     lower = upper = (16 * twice - once) / 15
     rounding = ROUNDING * EPS * (np.abs(here) + np.abs(right[0])) / h

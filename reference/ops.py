@@ -11,8 +11,20 @@ import torch
 from torch import Tensor, nn
 
 CONTAINERS = frozenset(
-    "Module Container ModuleDict ModuleList ParameterDict ParameterList Sequential RNNBase RNNCellBase DataParallel "
-    "SyncBatchNorm NLLLoss2d".split()
+    [
+        "Module",
+        "Container",
+        "ModuleDict",
+        "ModuleList",
+        "ParameterDict",
+        "ParameterList",
+        "Sequential",
+        "RNNBase",
+        "RNNCellBase",
+        "DataParallel",
+        "SyncBatchNorm",
+        "NLLLoss2d",
+    ]
 )
 
 
@@ -92,11 +104,7 @@ def parameters_of(op: str) -> Mapping[str, inspect.Parameter]:
             break
     hidden = {"self", "mode", "device", "dtype"}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {
-        name: p
-        for name, p in found.items()
-        if p.kind in kinds and name not in hidden and not name.startswith("_")
-    }
+    return {name: p for name, p in found.items() if p.kind in kinds and name not in hidden and not name.startswith("_")}
 
 
 def is_tensor_argument(op: str, name: str) -> bool:
@@ -104,16 +112,10 @@ def is_tensor_argument(op: str, name: str) -> bool:
     return "Tensor" in str(parameters_of(op)[name].annotation)
 
 
-def constructor_arguments(
-    op: str, arguments: Mapping[str, Any], tensor: Callable[[Any], Any]
-) -> dict[str, Any]:
+def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callable[[Any], Any]) -> dict[str, Any]:
     """Turn plain JSON into what a constructor takes: ``tensor(list)`` for tensors, tuples for the other lists."""
     return {
-        name: value
-        if not isinstance(value, list)
-        else tensor(value)
-        if is_tensor_argument(op, name)
-        else tuple(value)
+        name: value if not isinstance(value, list) else tensor(value) if is_tensor_argument(op, name) else tuple(value)
         for name, value in arguments.items()
     }
 

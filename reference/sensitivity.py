@@ -58,9 +58,7 @@ class Reference:
         moved = self._moved(Perturbation(size, phase) for phase in range(3, 19))
         return {name for name, far in moved.items() if max(far) > 100 * self.sensitivity[name]}
 
-    def _moved(
-        self, disturbances: Iterable[Perturbation], dtype: str = "float64"
-    ) -> dict[Tensor, list[float]]:
+    def _moved(self, disturbances: Iterable[Perturbation], dtype: str = "float64") -> dict[Tensor, list[float]]:
         moved: dict[Tensor, list[float]] = {name: [] for name in self.run.tensors}
         for disturbance in disturbances:
             disturbed = self.twin.run(self.values, dtype, disturbance).tensors

@@ -109,9 +109,7 @@ class Twin:
             if isinstance(module, nn.Module):
                 self._add_module(node, module)
                 # Batch norm without momentum reads its counter, which the meta device cannot.
-                counters = {
-                    n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0
-                }
+                counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
@@ -170,9 +168,7 @@ class Twin:
         # The formula of attention as it is written down: the fused kernels say "random" whether they drop or not.
         with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
             warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
-            return tuple(
-                _flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options))
-            )
+            return tuple(_flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options)))
 
     def run(self, values: Values, dtype: str = "float64", perturb: Perturbation | None = None) -> Run:
         """Run forward, and autograd backward from the cotangents.
@@ -196,9 +192,7 @@ class Twin:
         results: dict[Tensor, Array] = {}
         for node in self.architecture.nodes:
             # Contiguous both ways: the gradients of BatchNorm2d are wrong for some other layouts (docs/findings.md).
-            inputs = [
-                flowing[name][index].contiguous() for name, index in map(self.architecture.slot, node.inputs)
-            ]
+            inputs = [flowing[name][index].contiguous() for name, index in map(self.architecture.slot, node.inputs)]
             with Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext():
                 outputs = self._call(node, parameters.get(node.owner, {}), inputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
@@ -234,9 +228,7 @@ class Twin:
     def alone(self, name: str) -> Twin:
         """Return the twin of one node alone: its inputs are inputs of the graph, so nothing upstream disturbs it."""
         node = next(n for n in self.architecture.nodes if n.name == name)
-        inputs = [
-            Input(f"{name}_input{i}", tuple(self._shaped(r, name).shape)) for i, r in enumerate(node.inputs)
-        ]
+        inputs = [Input(f"{name}_input{i}", tuple(self._shaped(r, name).shape)) for i, r in enumerate(node.inputs)]
         lonely = replace(node, inputs=tuple(i.name for i in inputs), shares=None)
         outputs = tuple(f"{name}.{i}" for i in range(len(self.outputs[name])))
         twin = copy(self)
@@ -244,9 +236,7 @@ class Twin:
         return twin
 
 
-def _gradients(
-    pairs: Sequence[tuple[TorchTensor, TorchTensor]], sources: Sequence[TorchTensor]
-) -> list[TorchTensor]:
+def _gradients(pairs: Sequence[tuple[TorchTensor, TorchTensor]], sources: Sequence[TorchTensor]) -> list[TorchTensor]:
     if not pairs or not sources:
         return [torch.zeros_like(x) for x in sources]
     ends, cotangents = zip(*pairs)

@@ -50,17 +50,12 @@ def draw_values(architecture: Architecture, twin: Twin) -> Values:
 
     return Values(
         {
-            owner: {
-                name: _parameter(stream("parameter", owner, name), name, shape)
-                for name, shape in shapes.items()
-            }
+            owner: {name: _parameter(stream("parameter", owner, name), name, shape) for name, shape in shapes.items()}
             for owner, shapes in twin.parameter_shapes.items()
         },
         {i.name: _input(stream("input", i.name), i) for i in architecture.inputs},
         {
-            reference: representable(
-                stream("cotangent", reference).standard_normal(twin.outputs[name][index].shape)
-            )
+            reference: representable(stream("cotangent", reference).standard_normal(twin.outputs[name][index].shape))
             for reference, (name, index) in ((r, architecture.slot(r)) for r in architecture.outputs)
             if twin.outputs[name][index].is_floating_point()
         },

@@ -33,8 +33,8 @@ class TensorAgreement:
     verdict
         ``agree``, ``disagree`` or ``inconclusive``.
     digits
-        ``-log10(max_absolute / scale)``, 0 to the digits of the dtype; None where nothing is counted (no entries, integers,
-        an array that is zero but for rounding).
+        ``-log10(max_absolute / scale)``, 0 to the digits of the dtype; None where nothing is counted (no entries,
+        integers, an array that is zero but for rounding).
     max_absolute, max_relative, max_ulp
         The largest error: as it is, relative to the scale of the array, in units in the last place of the working dtype
         at that entry. Infinite where one side is not finite.
@@ -87,7 +87,8 @@ class Agreement:
     tensors
         One :class:`TensorAgreement` for each array and pair of witnesses.
     culprit, op
-        Name and op of the node that is wrong even when it runs alone on the reference's numbers; None where there is none.
+        Name and op of the node that is wrong even when it runs alone on the reference's numbers; None where there is
+        none.
     diagnosis
         What the mistake looks like.
     failure
@@ -132,9 +133,7 @@ class Agreement:
         if self.agrees:
             digits = f", at least {self.worst.digits:.1f} digits" if self.worst else ""
             return f"{name}: {len(self.tensors)} arrays agree{digits}"
-        lines = [
-            f"{name}: {self.failure or f'{len(self.disagreements)} of {len(self.tensors)} arrays disagree'}"
-        ]
+        lines = [f"{name}: {self.failure or f'{len(self.disagreements)} of {len(self.tensors)} arrays disagree'}"]
         if self.culprit:
             lines.append(f"  culprit: {self.culprit} ({self.op})")
         if self.diagnosis:
@@ -156,18 +155,13 @@ class Agreement:
     def from_dict(cls, document: Mapping[str, Any]) -> Agreement:
         """Read what :meth:`to_dict` wrote."""
         numbers = {f.name for f in fields(TensorAgreement) if "float" in str(f.type)}
-        tensors = tuple(
-            TensorAgreement(
-                **{
-                    key: float(value) if key in numbers and value is not None else value
-                    for key, value in entry.items()
-                    if key != "index"
-                },
-                index=tuple(entry["index"]),
-            )
-            for entry in document["tensors"]
-        )
-        return cls(**{**document, "tensors": tensors})
+        tensors = []
+        for entry in document["tensors"]:
+            values: dict[str, Any] = {
+                key: float(value) if key in numbers and value is not None else value for key, value in entry.items()
+            }
+            tensors.append(TensorAgreement(**values | {"index": tuple(entry["index"])}))
+        return cls(**{**document, "tensors": tuple(tensors)})
 
 
 def _plain(value: Any) -> Any:
@@ -240,9 +234,7 @@ def measure(
         wrong = ~(error <= allowed)
         score = np.where(wrong, error, -1.0) if wrong.any() else ratio
         at = np.unravel_index(int(np.argmax(score)), want.shape)
-        ulp = np.spacing(np.maximum(np.abs(want), float(limits.smallest_normal)).astype(dtype)).astype(
-            np.float64
-        )
+        ulp = np.spacing(np.maximum(np.abs(want), float(limits.smallest_normal)).astype(dtype)).astype(np.float64)
         largest = float(error.max())
         max_ulp = float(np.max(np.where(same, 0.0, error / ulp)))
     verdict: Verdict = "disagree" if wrong.any() else "agree"

@@ -40,9 +40,7 @@ def diagnose(got: Any, want: Array, bound: float, sizes: Mapping[str, int]) -> s
         finite = np.isfinite(want) & np.isfinite(got)
         if not finite.all():
             return (
-                f"is not finite at {_places(np.isnan(got) | np.isinf(got), got)}"
-                if np.isfinite(want).all()
-                else None
+                f"is not finite at {_places(np.isnan(got) | np.isinf(got), got)}" if np.isfinite(want).all() else None
             )
         return next(_hypotheses(got, want.astype(np.float64), bound, sizes))
 
@@ -98,9 +96,7 @@ def _named(factor: float, tolerance: float, sizes: Mapping[str, int]) -> str:
         if near(n * m):
             return f"is {n * m} times the reference: means over {one} ({n}) and {other} ({m}) are missing"
         if near(1 / (n * m)):
-            return (
-                f"is 1/{n * m} of the reference: means over {one} ({n}) and {other} ({m}) where sums belong"
-            )
+            return f"is 1/{n * m} of the reference: means over {one} ({n}) and {other} ({m}) where sums belong"
     return f"is {factor:.7g} times the reference"
 
 

@@ -76,9 +76,7 @@ class Summary:
             self.verdicts.setdefault(agreement.dtype, Counter())[tensor.verdict] += 1
             self.against.setdefault(tensor.against, Counter())[tensor.verdict] += 1
             if tensor.verdict == "inconclusive" and len(self.inconclusive) < KEPT:
-                self.inconclusive.append(
-                    {"digest": agreement.digest, "dtype": agreement.dtype, **_shown(tensor)}
-                )
+                self.inconclusive.append({"digest": agreement.digest, "dtype": agreement.dtype, **_shown(tensor)})
             elif tensor.against == "autograd" and tensor.digits is not None and tensor.verdict == "agree":
                 so_far = self.worst.get(agreement.dtype)
                 if so_far is None or tensor.digits < so_far["digits"]:
@@ -102,10 +100,7 @@ class Summary:
 
     def worst_digits(self) -> dict[str, float | None]:
         """Per dtype, the fewest digits among the arrays that were compared with autograd; None: none were."""
-        return {
-            d: min((r.worst[d] for r in self.rows.values() if d in r.worst), default=None)
-            for d in self.dtypes
-        }
+        return {d: min((r.worst[d] for r in self.rows.values() if d in r.worst), default=None) for d in self.dtypes}
 
     def document(self) -> dict[str, Any]:
         """Return everything as plain JSON; floats are finite."""
@@ -129,9 +124,7 @@ class Summary:
                     "cases": row.cases,
                     **_counts(row.verdicts),
                     "worst_digits": {d: row.worst.get(d) for d in self.dtypes},
-                    "histogram": {
-                        d: row.histogram.get(d, [0] * MOST_DIGITS * PER_DIGIT) for d in self.dtypes
-                    },
+                    "histogram": {d: row.histogram.get(d, [0] * MOST_DIGITS * PER_DIGIT) for d in self.dtypes},
                 }
                 for op, row in sorted(self.rows.items(), key=lambda item: (item[0] == WHOLE, item[0]))
             ],
@@ -171,8 +164,6 @@ def sentence(document: Mapping[str, Any]) -> str:
         return f"{name} {what} {more}{wrongs} of {networks}{wrong}."
     if not count:
         return f"{name}: nothing was verified."
-    digits = [
-        f"{least:.1f} in {dtype}" for dtype, least in document["worst_digits"].items() if least is not None
-    ]
+    digits = [f"{least:.1f} in {dtype}" for dtype, least in document["worst_digits"].items() if least is not None]
     least = f"; fewest digits: {', '.join(digits)}" if digits else ""
     return f"{name} agrees with PyTorch autograd and with finite differences on {networks}{least}."

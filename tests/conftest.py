@@ -9,8 +9,6 @@ SLOW = [
     HealthCheck.large_base_example,
 ]
 
-settings.register_profile(
-    "quick", max_examples=25, deadline=None, derandomize=True, suppress_health_check=SLOW
-)
+settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile("deep", max_examples=500, deadline=None, suppress_health_check=SLOW)
 settings.load_profile("quick")

@@ -35,5 +35,7 @@ def test_every_module_of_a_wing_keeps_to_its_walls() -> None:
 
 
 def test_help_loads_no_torch() -> None:
-    statement = "from click.testing import CliRunner; from backproof.cli import main; CliRunner().invoke(main, ['--help'])"
+    statement = (
+        "from click.testing import CliRunner; from backproof.cli import main; CliRunner().invoke(main, ['--help'])"
+    )
     assert "torch" not in loaded_by(statement)

@@ -9,9 +9,7 @@ from typing import Any
 from backproof.catalogue.row import Chooser, Draw, Row, Shape
 
 
-def each_axis(
-    choose: Chooser, spatial: Shape, along: Callable[[Chooser, int], dict[str, int]]
-) -> dict[str, Any]:
+def each_axis(choose: Chooser, spatial: Shape, along: Callable[[Chooser, int], dict[str, int]]) -> dict[str, Any]:
     """Draw arguments with one integer for all axes (that fits the shortest), or with one for each axis.
 
     ``along(choose, size)`` draws them for an axis of that size.
@@ -22,9 +20,7 @@ def each_axis(
     return {name: [drawn[name] for drawn in axes] for name in axes[0]}
 
 
-def window(
-    choose: Chooser, size: int, *, reach: int = 2, pooling: bool = False, dilations: int = 3
-) -> dict[str, int]:
+def window(choose: Chooser, size: int, *, reach: int = 2, pooling: bool = False, dilations: int = 3) -> dict[str, int]:
     """A window that fits an axis: padding up to ``reach``, any stride up to one beyond the kernel, dilation.
 
     For a pooling the padding is at most half of the kernel, and no dilated window may miss the input.

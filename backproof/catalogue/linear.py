@@ -27,9 +27,7 @@ def flatten(choose: Chooser, shape: Shape, training: bool) -> Draw:
     rank = len(shape)
     start = choose.integer(0, rank - 1)
     end = choose.integer(start, rank - 1)
-    return Draw(
-        {"start_dim": choose.one_of((start, start - rank)), "end_dim": choose.one_of((end - rank, end))}
-    )
+    return Draw({"start_dim": choose.one_of((start, start - rank)), "end_dim": choose.one_of((end - rank, end))})
 
 
 ROWS = (

@@ -50,7 +50,7 @@ def reshape(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """One axis more, one less, or one size left to be found."""
     if len(shape) > 1 and choose.boolean():
         merged = (*shape[:-2], shape[-2] * shape[-1])
-        return Draw({"shape": list(merged[:-1]) + [-1 if prod(merged) and choose.boolean() else merged[-1]]})
+        return Draw({"shape": [*merged[:-1], -1 if prod(merged) and choose.boolean() else merged[-1]]})
     divisor = choose.one_of([d for d in range(1, shape[-1] + 1) if shape[-1] % d == 0])
     return Draw({"shape": [*shape[:-1], divisor, shape[-1] // divisor]})
 

@@ -1,19 +1,15 @@
 """The layers, one file per family, each under the name of its class in torch.nn."""
 
-import inspect
 from importlib import import_module
 from pkgutil import iter_modules
 
 from impl.layer import Layer
 
-LAYERS: dict[str, type[Layer]] = {
-    name: cls
-    for module in iter_modules(__path__)
-    for name, cls in vars(import_module(f"{__name__}.{module.name}")).items()
-    if inspect.isclass(cls)
-    and issubclass(cls, Layer)
-    and cls.__module__ == f"{__name__}.{module.name}"
-    and not name.startswith("_")
-}
+LAYERS: dict[str, type[Layer]] = {}
+"""All layers by name: what the modules beside this file list in ``__all__``."""
+
+for _module in iter_modules(__path__):
+    _family = import_module(f"{__name__}.{_module.name}")
+    LAYERS |= {name: getattr(_family, name) for name in _family.__all__}
 globals().update(LAYERS)
 __all__ = ["LAYERS", *LAYERS]

@@ -58,9 +58,7 @@ class _Elementwise(Layer):
         """Return y, the function that takes dE/dy to dE/dx, and the branches taken."""
         raise TypeError(f"{type(self).__name__} defines no curve")
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         y, back, *branches = self.curve(x)
         return Step(np.asarray(y), lambda g: Gradients((np.asarray(back(g)),)), branches=tuple(branches))
 
@@ -225,9 +223,7 @@ class Softmax(_AlongAxis):
 
     dim: int | None = None
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         axis = self.axis(x)
         y = softmax(x, axis)
 
@@ -246,9 +242,7 @@ class LogSoftmax(_AlongAxis):
 
     dim: int | None = None
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         axis = self.axis(x)
         y = log_softmax(x, axis)
 

@@ -22,18 +22,19 @@ __all__ = ["MultiheadAttention"]
 class MultiheadAttention(Layer):
     """Each head mixes values by how well its query meets their keys: ``O = P V``, ``P = softmax(Q K^T / sqrt(d) + M)``.
 
-    Q, K, V are affine maps of query, key, value, cut into ``num_heads`` pieces of width d along the features; the heads'
-    outputs, put together again, go through ``out_proj``. ``add_bias_kv`` appends a learned row to K and V,
-    ``add_zero_attn`` a row of zeros. M is 0 where attention is allowed and minus infinity where a boolean mask is True;
-    float masks are added as they are. Masks are constants. Dropout acts on P.
+    Q, K, V are affine maps of query, key, value, cut into ``num_heads`` pieces of width d along the features; the
+    heads' outputs, put together again, go through ``out_proj``. ``add_bias_kv`` appends a learned row to K and V,
+    ``add_zero_attn`` a row of zeros. M is 0 where attention is allowed and minus infinity where a boolean mask is
+    True; float masks are added as they are. Masks are constants. Dropout acts on P.
 
-    Backward: ``dV = P^T dO``, ``dP = dO V^T``, ``dS = P (dP - sum dP P)``, ``dQ = dS K / sqrt(d)``, ``dK = dS^T Q / sqrt(d)``.
+    Backward: ``dV = P^T dO``, ``dP = dO V^T``, ``dS = P (dP - sum dP P)``, ``dQ = dS K / sqrt(d)``, ``dK = dS^T Q /
+    sqrt(d)``.
 
-    Shapes: query ``(L, N, embed_dim)``, key ``(S, N, kdim)``, value ``(S, N, vdim)``, with batch_first N stands first,
-    unbatched it is missing. Output: as query; with need_weights also P, ``(N, L, S)``, the mean over the heads, or
-    ``(N, num_heads, L, S)``. attn_mask ``(L, S)`` or ``(N num_heads, L, S)``, key_padding_mask ``(N, S)``. ``is_causal`` says
-    that attn_mask is the causal one; without weights and padding that is then taken in its place, as torch does.
-    Noise: ``(N num_heads, L, S)``, without weights ``(N, num_heads, L, S)``.
+    Shapes: query ``(L, N, embed_dim)``, key ``(S, N, kdim)``, value ``(S, N, vdim)``, with batch_first N stands
+    first, unbatched it is missing. Output: as query; with need_weights also P, ``(N, L, S)``, the mean over the
+    heads, or ``(N, num_heads, L, S)``. attn_mask ``(L, S)`` or ``(N num_heads, L, S)``, key_padding_mask ``(N, S)``.
+    ``is_causal`` says that attn_mask is the causal one; without weights and padding that is then taken in its place,
+    as torch does. Noise: ``(N num_heads, L, S)``, without weights ``(N, num_heads, L, S)``.
 
     Source: Vaswani et al., NIPS 30 (2017), section 3.2.
     """
@@ -120,21 +121,16 @@ class MultiheadAttention(Layer):
         zeros = [np.zeros((rows, 1, self.embed_dim), query.dtype)] * self.add_zero_attn
         q = self._split(projected[0]) * query.real.dtype.type(sqrt(self.num_heads / self.embed_dim))
         k, v = (
-            self._split(np.concatenate((x, *appended[n : n + 1], *zeros), axis=1))
-            for n, x in enumerate(projected[1:])
+            self._split(np.concatenate((x, *appended[n : n + 1], *zeros), axis=1)) for n, x in enumerate(projected[1:])
         )
         if is_causal and attn_mask is None:
             raise reject(self, "attn_mask", None, "the causal mask, because is_causal is True")
         if is_causal and key_padding_mask is None and not need_weights:
             scores = np.where(np.tri(q.shape[2], k.shape[2], dtype=bool), q @ k.swapaxes(-1, -2), -np.inf)
         else:
-            scores = q @ k.swapaxes(-1, -2) + self._mask(
-                attn_mask, key_padding_mask, q, inputs[1].shape[1], k.shape[2]
-            )
+            scores = q @ k.swapaxes(-1, -2) + self._mask(attn_mask, key_padding_mask, q, inputs[1].shape[1], k.shape[2])
         p = softmax(scores, -1)
-        if (
-            not need_weights
-        ):  # torch's fused function attends to nothing where all is masked, the other one to NaN
+        if not need_weights:  # torch's fused function attends to nothing where all is masked, the other one to NaN
             p = np.where((scores.real == -np.inf).all(-1, keepdims=True), 0, p)
         shape = (rows * self.num_heads, *p.shape[2:]) if need_weights else p.shape
         dropped = Dropout(self.dropout).forward({}, p.reshape(shape), training=training, noise=noise)
@@ -154,7 +150,7 @@ class MultiheadAttention(Layer):
             if g_shown is not None:
                 whole = g_shown if batched else g_shown[None]
                 g_w = g_w + (whole[:, None] / self.num_heads if average_attn_weights else whole)
-            g_p = dropped.backward(g_w.reshape(shape)).inputs[0].reshape(p.shape)
+            g_p = np.asarray(dropped.backward(g_w.reshape(shape)).inputs[0]).reshape(p.shape)
             g_s = p * (g_p - (g_p * p).sum(-1, keepdims=True))
             scale = g.dtype.type(sqrt(self.num_heads / self.embed_dim))
             g_q, g_k, g_v = g_s @ k * scale, g_s.swapaxes(-1, -2) @ q, w.swapaxes(-1, -2) @ g_mixed
@@ -164,10 +160,7 @@ class MultiheadAttention(Layer):
             if self.bias:
                 own["out_proj.bias"] = g.sum(axis=(0, 1))
             if self.add_bias_kv:
-                own |= {
-                    name: x[:, length].sum(axis=0)[None, None]
-                    for name, x in zip(("bias_k", "bias_v"), flows[1:])
-                }
+                own |= {name: x[:, length].sum(axis=0)[None, None] for name, x in zip(("bias_k", "bias_v"), flows[1:])}
             flows = [flows[0], *(x[:, :length] for x in flows[1:])]
             matrices = [matrix_gradient(flow, x) for flow, x in zip(flows, inputs)]
             if "in_proj_weight" in parameters:
@@ -188,9 +181,7 @@ class MultiheadAttention(Layer):
         for name, x, width in zip(("query", "key", "value"), inputs, self._widths):
             if query.ndim not in (2, 3):
                 raise reject(self, "the shape of query", query.shape, f"(L, N, {width}) or (L, {width})")
-            wanted = list(
-                query.shape if name == "query" else key.shape if x.ndim == key.ndim else [0] * query.ndim
-            )
+            wanted = list(query.shape if name == "query" else key.shape if x.ndim == key.ndim else [0] * query.ndim)
             wanted[-1] = width
             if query.ndim == 3 and len(wanted) == 3:
                 wanted[batch] = query.shape[batch]

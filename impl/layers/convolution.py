@@ -13,6 +13,8 @@ from numpy.typing import DTypeLike
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
 from impl.windows import overlap_add, per_axis, windows, with_batch
 
+__all__ = ["Conv1d", "Conv2d"]
+
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 _PAD: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {
     "zeros": "constant",
@@ -79,9 +81,7 @@ class _Convolution(Layer):
         bound = prod(self.parameter_shapes["weight"][1:]) ** -0.5
         return {name: uniform(rng, bound, shape, dtype) for name, shape in self.parameter_shapes.items()}
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         weight = parameters["weight"]
         for name, shape in self.parameter_shapes.items():
             check_shape(self, name, parameters[name], shape)

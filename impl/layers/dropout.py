@@ -9,6 +9,8 @@ import numpy as np
 
 from impl.layer import Array, Gradients, Layer, Noise, Step, draw, reject
 
+__all__ = ["Dropout"]
+
 
 @dataclass(frozen=True, eq=False)
 class Dropout(Layer):
@@ -27,9 +29,7 @@ class Dropout(Layer):
         if not 0 <= self.p <= 1:
             raise reject(self, "p", self.p, "a probability, 0 to 1")
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         if not training or self.p == 0 or x.size == 0:
             return Step(x, lambda g: Gradients((g,)))
         if self.p == 1:

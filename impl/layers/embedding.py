@@ -10,6 +10,8 @@ from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 
+__all__ = ["Embedding"]
+
 
 @dataclass(frozen=True, eq=False)
 class Embedding(Layer):
@@ -33,13 +35,8 @@ class Embedding(Layer):
     sparse: bool = False
 
     def __post_init__(self) -> None:
-        if (
-            self.padding_idx is not None
-            and not -self.num_embeddings <= self.padding_idx < self.num_embeddings
-        ):
-            raise reject(
-                self, "padding_idx", self.padding_idx, f"None or an index of {self.num_embeddings} rows"
-            )
+        if self.padding_idx is not None and not -self.num_embeddings <= self.padding_idx < self.num_embeddings:
+            raise reject(self, "padding_idx", self.padding_idx, f"None or an index of {self.num_embeddings} rows")
         if self.max_norm is not None:
             raise reject(self, "max_norm", self.max_norm, "None: it would change the given weight in forward")
         if self.sparse and self.scale_grad_by_freq:
@@ -55,9 +52,7 @@ class Embedding(Layer):
             weight[self.padding_idx] = 0
         return {"weight": weight}
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         weight = parameters["weight"]
         check_shape(self, "weight", weight, self.parameter_shapes["weight"])
         if x.dtype.kind not in "iu":

@@ -11,6 +11,8 @@ from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
 
+__all__ = ["Bilinear", "Flatten", "Identity", "Linear"]
+
 
 def matrix_gradient(g: Array, x: Array) -> Array:
     """Return dE/dW of ``y = x W^T``, ``(*, out)`` from ``(*, in)``: outer products of g and x, summed over the rest."""
@@ -46,9 +48,7 @@ class Linear(Layer):
         bound = self.in_features**-0.5 if self.in_features else 0.0
         return {name: uniform(rng, bound, shape, dtype) for name, shape in self.parameter_shapes.items()}
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         if x.ndim == 0 or x.shape[-1] != self.in_features:
             raise reject(self, "the shape of its input", x.shape, f"(*, {self.in_features})")
         weight = parameters["weight"]
@@ -134,9 +134,7 @@ class Identity(Layer):
     def __init__(self, *args: object, **kwargs: object) -> None:
         """Take and ignore any arguments, as torch's does."""
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         return Step(x, lambda g: Gradients((g,)))
 
 
@@ -150,9 +148,7 @@ class Flatten(Layer):
     start_dim: int = 1
     end_dim: int = -1
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         rank = max(x.ndim, 1)  # a number counts as one axis of one element, as in torch
         for argument in ("start_dim", "end_dim"):
             if not -rank <= getattr(self, argument) < rank:

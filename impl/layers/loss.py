@@ -124,10 +124,8 @@ class CrossEntropyLoss(_Loss):
             count = np.where(ignored, 0, w * q).sum()
         else:
             if self.ignore_index >= 0:
-                raise reject(
-                    self, "ignore_index", self.ignore_index, "negative for a target of probabilities"
-                )
-            ignored = np.False_
+                raise reject(self, "ignore_index", self.ignore_index, "negative for a target of probabilities")
+            ignored = np.zeros((), bool)
             q, counted, count = target, np.True_, x.size / max(classes, 1)
         rest = self.label_smoothing / max(classes, 1)
         a = np.where(counted, w * (q * w.dtype.type(1 - self.label_smoothing) + w.dtype.type(rest)), 0)
@@ -189,6 +187,4 @@ class BCEWithLogitsLoss(_Loss):
         try:
             return np.broadcast_to(given, shape)
         except ValueError:
-            raise reject(
-                self, f"the shape of {name}", given.shape, f"one that broadcasts to {shape}"
-            ) from None
+            raise reject(self, f"the shape of {name}", given.shape, f"one that broadcasts to {shape}") from None

@@ -11,6 +11,8 @@ from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 
+__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
+
 
 class Normal(NamedTuple):
     """What was standardised, with the way back through it and the statistics (axes kept)."""
@@ -105,9 +107,7 @@ class _BatchNorm(Layer):
             }
         return arrays
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         if x.ndim not in self.ranks or x.shape[1] != self.num_features:
             wanted = " or ".join(f"(N, {self.num_features}{', *' * (rank - 2)})" for rank in self.ranks)
             raise reject(self, "the shape of its input", x.shape, wanted)
@@ -121,9 +121,7 @@ class _BatchNorm(Layer):
                 return scale_and_shift(self, parameters, z, shape, lambda g: g * scale)
         count = x.size // self.num_features
         if count < 2:
-            raise reject(
-                self, "the shape of its input", x.shape, "at least 2 values per channel to take statistics of"
-            )
+            raise reject(self, "the shape of its input", x.shape, "at least 2 values per channel to take statistics of")
         normal = standardise(x, (0, *range(2, x.ndim)), self.eps)
         step = scale_and_shift(self, parameters, normal.values, shape, normal.backward)
         if not self.track_running_stats:
@@ -132,8 +130,7 @@ class _BatchNorm(Layer):
         rate = 1 / int(batches) if self.momentum is None else self.momentum
         batch = {"running_mean": normal.mean, "running_var": normal.variance * (count / (count - 1))}
         updates = {
-            name: (1 - rate) * parameters[name] + rate * statistic.reshape(-1)
-            for name, statistic in batch.items()
+            name: (1 - rate) * parameters[name] + rate * statistic.reshape(-1) for name, statistic in batch.items()
         }
         return replace(step, updates=updates | {"num_batches_tracked": np.asarray(batches)})
 
@@ -182,9 +179,7 @@ class LayerNorm(Layer):
         starts = {"weight": np.ones, "bias": np.zeros}
         return {name: starts[name](shape, dtype) for name, shape in self.parameter_shapes.items()}
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         leading = x.ndim - len(self._shape)
         if leading < 0 or x.shape[leading:] != self._shape:
             raise reject(self, "the shape of its input", x.shape, f"(*, {', '.join(map(str, self._shape))})")

@@ -13,6 +13,8 @@ import numpy as np
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, reject
 from impl.windows import overlap_add, per_axis, windows, with_batch
 
+__all__ = ["AvgPool2d", "MaxPool2d"]
+
 
 class _Axis(NamedTuple):
     """How windows lie along one axis; ``windows`` of them."""
@@ -89,9 +91,7 @@ class _MaxPool(_Pooling):
         super().__post_init__()
         per_axis(self, "dilation", self.rank, 1)
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         lead, spatial = x.shape[: -self.rank], x.shape[-self.rank :]
         axes = self._axes(x, per_axis(self, "dilation", self.rank, 1), self.ceil_mode)
         places = self._places(axes)
@@ -164,9 +164,7 @@ class _AvgPool(_Pooling):
         if self.divisor_override == 0:
             raise reject(self, "divisor_override", 0, "None or an integer other than 0")
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         ones = (1,) * self.rank
         axes = self._axes(x, ones, self.ceil_mode)
         kernel, stride = tuple(axis.kernel for axis in axes), tuple(axis.stride for axis in axes)

@@ -45,9 +45,7 @@ class _Recurrent(Layer):
         if not 0 <= self.dropout <= 1:
             raise reject(self, "dropout", self.dropout, "a probability, 0 to 1")
         if not 0 <= self.proj_size < self.hidden_size:
-            raise reject(
-                self, "proj_size", self.proj_size, f"0 or less than hidden_size ({self.hidden_size})"
-            )
+            raise reject(self, "proj_size", self.proj_size, f"0 or less than hidden_size ({self.hidden_size})")
 
     @abstractmethod
     def sequence(self, weights: Mapping[str, Array], x: Array, states: States) -> tuple[Array, States, Back]:
@@ -91,9 +89,7 @@ class _Recurrent(Layer):
         """Run all layers. The first states are zero unless all of them are given."""
         batched, noise = x.ndim == 3, draws(noise)
         if x.ndim not in (2, 3) or x.shape[-1] != self.input_size or x.shape[self._time(batched)] == 0:
-            raise reject(
-                self, "the shape of its input", x.shape, f"([N,] T, {self.input_size}), T at least 1"
-            )
+            raise reject(self, "the shape of its input", x.shape, f"([N,] T, {self.input_size}), T at least 1")
         for name, shape in self.parameter_shapes.items():
             check_shape(self, name, parameters[name], shape)
         layer_input = self._time_major(x, batched)
@@ -129,7 +125,7 @@ class _Recurrent(Layer):
             gradients: dict[str, Array] = {}
             for level in reversed(range(self.num_layers)):
                 if level < self.num_layers - 1:
-                    g = between[level].backward(g).inputs[0]
+                    g = np.asarray(between[level].backward(g).inputs[0])
                 pieces = []
                 for way, piece in enumerate(np.split(g, ways, axis=-1)):
                     k = level * ways + way
@@ -190,11 +186,12 @@ class LSTM(_Recurrent):
         da = (dc g i(1-i), dc c_(t-1) f(1-f), dc i (1-g^2), dm tanh(c_t) o(1-o))
         dc_(t-1) = dc f;   dh_(t-1) = W_hh^T da;   dx_t = W_ih^T da;   dW_ih = sum da x_t^T ...
 
-    Shapes: x ``(T, N, input_size)``, ``(N, T, input_size)`` with batch_first, or ``(T, input_size)``; h_0
-    ``(layers * directions, N, proj_size or hidden_size)``, c_0 ``(..., hidden_size)``, zero if not given. Output: y as x
-    with ``directions * (proj_size or hidden_size)`` features, h_n, c_n. Dropout takes noise of the time-major shape.
+    Shapes: x ``(T, N, input_size)``, ``(N, T, input_size)`` with batch_first, or ``(T, input_size)``; h_0 ``(layers *
+    directions, N, proj_size or hidden_size)``, c_0 ``(..., hidden_size)``, zero if not given. Output: y as x with
+    ``directions * (proj_size or hidden_size)`` features, h_n, c_n. Dropout takes noise of the time-major shape.
 
-    Source: Hochreiter and Schmidhuber, Neural Computation 9 (1997); Gers et al. (2000) for f; Sak et al. (2014) for W_hr.
+    Source: Hochreiter and Schmidhuber, Neural Computation 9 (1997); Gers et al. (2000) for f; Sak et al. (2014) for
+    W_hr.
     """
 
     gates: ClassVar[int] = 4

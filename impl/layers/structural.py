@@ -11,6 +11,8 @@ import numpy as np
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, reject
 
+__all__ = ["Add", "Cat", "Chunk", "MatMul", "Mean", "Mul", "Reshape", "Transpose"]
+
 
 def fold(gradient: Array, shape: Shape) -> Array:
     """Sum over the axes along which broadcasting had repeated an array of ``shape``."""
@@ -23,9 +25,7 @@ def fold(gradient: Array, shape: Shape) -> Array:
 class Add(Layer):
     """``y = x_1 + x_2 + ...`` with broadcasting; backward hands g to every summand, summed where it was repeated."""
 
-    def forward(
-        self, parameters: Mapping[str, Array], *xs: Array, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], *xs: Array, training: bool = True, noise: Noise = None) -> Step:
         y = reduce(np.add, xs)
         return Step(np.asarray(y), lambda g: Gradients(tuple(fold(g, x.shape) for x in xs)))
 
@@ -74,13 +74,9 @@ class Cat(Layer):
 
     dim: int = 0
 
-    def forward(
-        self, parameters: Mapping[str, Array], *xs: Array, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], *xs: Array, training: bool = True, noise: Noise = None) -> Step:
         ends = np.cumsum([x.shape[self.dim] for x in xs])[:-1]
-        return Step(
-            np.concatenate(xs, axis=self.dim), lambda g: Gradients(tuple(np.split(g, ends, axis=self.dim)))
-        )
+        return Step(np.concatenate(xs, axis=self.dim), lambda g: Gradients(tuple(np.split(g, ends, axis=self.dim))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +86,7 @@ class Chunk(Layer):
     chunks: int
     dim: int = 0
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         if self.chunks < 1:
             raise reject(self, "chunks", self.chunks, "at least 1")
         size = max(-(-x.shape[self.dim] // self.chunks), 1)
@@ -111,9 +105,7 @@ class Reshape(Layer):
 
     shape: tuple[int, ...]
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         known = prod(size for size in self.shape if size != -1)
         if known != x.size if -1 not in self.shape else (not known or x.size % known):
             raise reject(self, "shape", self.shape, f"as many elements as its input {x.shape}")
@@ -127,12 +119,8 @@ class Transpose(Layer):
     dim0: int
     dim1: int
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
-        return Step(
-            x.swapaxes(self.dim0, self.dim1), lambda g: Gradients((g.swapaxes(self.dim0, self.dim1),))
-        )
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        return Step(x.swapaxes(self.dim0, self.dim1), lambda g: Gradients((g.swapaxes(self.dim0, self.dim1),)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,9 +130,7 @@ class Mean(Layer):
     dim: int | tuple[int, ...] | None = None
     keepdim: bool = False
 
-    def forward(
-        self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None
-    ) -> Step:
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         axes = tuple(range(x.ndim)) if self.dim is None else self.dim
         axes = tuple(axis % x.ndim for axis in ((axes,) if isinstance(axes, int) else axes))
         kept = tuple(1 if axis in axes else n for axis, n in enumerate(x.shape))

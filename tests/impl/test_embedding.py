@@ -59,9 +59,7 @@ def test_initial_rows_are_standard_normal_and_the_padding_zero(dtype):
     ],
 )
 def test_rows_gather_what_flows_back_to_their_uses(arguments, gradient):
-    step = impl.Embedding(4, 1, **arguments).forward(
-        {"weight": np.zeros((4, 1))}, np.array([[0, 1, 0], [3, 0, 3]])
-    )
+    step = impl.Embedding(4, 1, **arguments).forward({"weight": np.zeros((4, 1))}, np.array([[0, 1, 0], [3, 0, 3]]))
     gradients = step.backward(np.array([[1.0, 1, 2], [1, 3, 1]])[..., None])
     assert gradients.inputs == (None,)
     np.testing.assert_array_equal(gradients.parameters["weight"][:, 0], gradient)

@@ -53,9 +53,7 @@ def test_bias_of_batch_norm_is_keyword_only_as_in_torch():
         impl.BatchNorm1d(3, 1e-5, 0.1, True, True, False)
 
 
-@pytest.mark.parametrize(
-    "arguments", [{}, {"affine": False}, {"bias": False}, {"track_running_stats": False}]
-)
+@pytest.mark.parametrize("arguments", [{}, {"affine": False}, {"bias": False}, {"track_running_stats": False}])
 def test_batch_norm_starts_with_torchs_values(arguments):
     ours = impl.BatchNorm2d(3, **arguments).initial(np.random.default_rng(0), np.float32)
     theirs = torch.nn.BatchNorm2d(3, **arguments).state_dict()

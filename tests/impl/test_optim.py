@@ -61,9 +61,7 @@ def beside_torch(op: str, arguments: dict, seed: int) -> None:
             tensor.grad = torch.tensor(gradients[name])
         reference.step()
         for name, tensor in theirs.items():
-            np.testing.assert_allclose(
-                ours[name], tensor.detach().numpy(), rtol=1e-11, atol=1e-12, err_msg=name
-            )
+            np.testing.assert_allclose(ours[name], tensor.detach().numpy(), rtol=1e-11, atol=1e-12, err_msg=name)
 
 
 @given(sgd(), st.integers(0, 2**32))
@@ -86,7 +84,7 @@ def test_a_step_changes_nothing_it_was_given_and_keeps_the_dtype(optimizer, dtyp
 
     parameters = {"weight": frozen(1, 2), "running_mean": frozen(3)}
     after, state = optimizer.step(parameters, {"weight": frozen(0.5, -1)}, None)
-    kept = {name: value for name, value in state.items()}
+    kept = dict(state)
     again, _ = optimizer.step(after, {"weight": frozen(0.5, -1)}, state)
     assert state == kept
     assert after["running_mean"] is parameters["running_mean"]

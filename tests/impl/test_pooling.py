@@ -46,9 +46,7 @@ def test_a_wrong_input_is_named(layer, shape, message):
 
 def test_a_window_in_the_padding_alone_is_refused():
     layer = impl.MaxPool2d(2, stride=1, padding=1, dilation=4)
-    with pytest.raises(
-        ValueError, match="MaxPool2d: dilation is 4, wanted one with which every window meets"
-    ):
+    with pytest.raises(ValueError, match="MaxPool2d: dilation is 4, wanted one with which every window meets"):
         layer.forward({}, np.zeros((1, 3, 3)))
 
 

@@ -47,9 +47,7 @@ def test_an_error_that_is_not_finite_stops_it():
 
 def test_the_error_is_the_mean_over_samples_even_if_the_last_batch_is_small():
     network = regression(impl.Linear(3, 1))
-    still = [
-        run(network, optimizer=SGD(lr=0.0), batch_size=size, epochs=1).errors[0] for size in (None, 3, 10, 99)
-    ]
+    still = [run(network, optimizer=SGD(lr=0.0), batch_size=size, epochs=1).errors[0] for size in (None, 3, 10, 99)]
     np.testing.assert_allclose(still, still[0], rtol=1e-12)
 
 

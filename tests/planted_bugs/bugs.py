@@ -66,9 +66,7 @@ def planted(op: str, wrong: Wrong) -> type[Layer]:
 def changed(run: Run, **parameters: Any) -> Gradients:
     """Return the right gradients but for some parameters, given as functions of the right one."""
     right = run.right.parameters
-    return replace(
-        run.right, parameters={**right, **{n: f(right[n]) for n, f in parameters.items() if n in right}}
-    )
+    return replace(run.right, parameters={**right, **{n: f(right[n]) for n, f in parameters.items() if n in right}})
 
 
 def with_input(run: Run, first: Array) -> Gradients:
@@ -114,7 +112,7 @@ def _(run: Run, g: Array) -> Gradients:
 
 @bug("Sigmoid")
 def _(run: Run, g: Array) -> Gradients:
-    """x (1 - x) instead of y (1 - y)."""
+    """X (1 - x) instead of y (1 - y)."""
     return with_input(run, g * run.inputs[0] * (1 - run.inputs[0]))
 
 
@@ -252,7 +250,5 @@ def _(run: Run, g: Array) -> Gradients:
 @bug("BCEWithLogitsLoss")
 def _(run: Run, g: Array) -> Gradients:
     """The weight of the positive class is forgotten on the way back."""
-    plain = LAYERS["BCEWithLogitsLoss"].forward(
-        replace(run.layer, pos_weight=None), run.parameters, *run.inputs
-    )
+    plain = LAYERS["BCEWithLogitsLoss"].forward(replace(run.layer, pos_weight=None), run.parameters, *run.inputs)
     return with_input(run, plain.backward(g).inputs[0])

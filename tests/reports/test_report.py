@@ -30,9 +30,7 @@ def summary(*agreements) -> Summary:
 
 
 def good(error=1e-9, **changes):
-    tensor = measure(
-        np.ones(2) + error, np.ones(2), bound=1.0, scale=1.0, dtype="float64", **(NAMES | changes)
-    )
+    tensor = measure(np.ones(2) + error, np.ones(2), bound=1.0, scale=1.0, dtype="float64", **(NAMES | changes))
     return agreement(architecture=ARCHITECTURE, tensors=(tensor,), culprit=None, op=None, diagnosis=None)
 
 
@@ -116,6 +114,6 @@ def test_hostile_names_stay_text():
 
 def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path):
     (tmp_path / "index.html").mkdir()
-    with pytest.raises(OSError, match="index.html"):
+    with pytest.raises(OSError, match=r"index\.html"):
         write_report(tmp_path, summary(good()).document())
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
