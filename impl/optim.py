@@ -48,7 +48,7 @@ class _Descent:
                 raise reject(self, argument, getattr(self, argument), "0 or more")
 
     def decayed(self, parameter: Array, gradient: Array) -> Array:
-        """Return the gradient to go down by: turned round to maximize, with the penalty's ``weight_decay * parameter``."""
+        """Return the gradient to go down by: turned round to maximize, and with the decay of the weight."""
         g = -gradient if self.maximize else gradient
         return g + self.weight_decay * parameter if self.weight_decay else g
 

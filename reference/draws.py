@@ -28,7 +28,7 @@ class Draws(TorchDispatchMode):
     """
 
     def __init__(self, noise: Iterable[Array] | None = None) -> None:
-        super().__init__()
+        TorchDispatchMode.__init__(self)
         self.shapes: list[tuple[int, ...]] = []
         self._noise: Iterator[Array] | None = None if noise is None else iter(noise)
 

@@ -6,7 +6,7 @@ from backproof.catalogue.row import Chooser, Draw, Need, Row, Shape
 
 
 def lstm(choose: Chooser, shape: Shape, training: bool) -> Draw:
-    """One and two layers, both directions, projections, dropout of none to all; first states or none; one step alone."""
+    """One and two layers, both directions, projections, dropout of none to all, first states or none, one step."""
     layers = choose.integer(1, 2)
     hidden = choose.integer(1, 3)
     both = choose.boolean()

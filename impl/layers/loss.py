@@ -74,7 +74,9 @@ class MSELoss(_Loss):
 
 @dataclass(frozen=True, eq=False)
 class CrossEntropyLoss(_Loss):
-    """``l = -sum_c a_c log softmax(x)_c``; backward ``dl/dx_c = softmax(x)_c sum a - a_c``, ``dl/dq = -b log softmax(x)``.
+    """``l = -sum_c a_c log softmax(x)_c``, the cross entropy of a distribution and what the scores x say.
+
+    Backward: ``dl/dx_c = softmax(x)_c sum a - a_c``, ``dl/dq = -b log softmax(x)``.
 
     ``a = w q'`` with class weights w and the target's distribution, smoothed: ``q' = (1 - e) q + e/C``, so
     ``b = w (1 - e)``. A target of class indices is the q that is 1 at its class; a sample whose index is

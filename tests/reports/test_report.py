@@ -78,7 +78,7 @@ def test_memory_does_not_grow_with_failures():
         ((), "nothing was verified"),
         (
             (good(),),
-            "mine agrees with PyTorch autograd and with finite differences on 1 random architecture; fewest digits: 9.0",
+            "mine agrees with PyTorch autograd and with finite differences on 1 random architecture; fewest digits: 9",
         ),
         ((good(), bad()), "mine disagrees with PyTorch on 1 of 2 random architectures: Linear."),
         (
