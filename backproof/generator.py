@@ -166,11 +166,13 @@ class _Growing:
         candidates = [*reversed(self.pool), *(self.losses if 0 in row.ranks else ())]
         start = self.choose.one_of((candidates[0], self.choose.one_of(candidates)))
         fitted = self.fit(start, row.ranks)
+        if fitted is None:
+            return False
         drawn = row.draw(self.choose, self.shape(fitted), self.training)
         return drawn is not None and self.add(row, fitted, self.shape(fitted), drawn)
 
-    def fit(self, reference: str, ranks: tuple[int, ...]) -> str:
-        """Reshape something to a rank that an op takes, by splitting or merging its last axes."""
+    def fit(self, reference: str, ranks: tuple[int, ...]) -> str | None:
+        """Reshape something to a rank that an op takes, by splitting or merging its last axes; None if too large."""
         shape = self.shape(reference)
         if len(shape) in ranks:
             return reference
@@ -182,8 +184,8 @@ class _Growing:
             divisor = self.choose.one_of([d for d in range(1, last + 1) if last % d == 0])
             shape = (*shape[:-1], last // divisor, divisor)
         row = rows()["Reshape"]
-        self.add(row, reference, self.shape(reference), Draw({"shape": list(shape)}))
-        return self.nodes[-1].name
+        added = self.add(row, reference, self.shape(reference), Draw({"shape": list(shape)}))
+        return self.nodes[-1].name if added else None
 
     def tie(self) -> bool:
         """Run an earlier layer once more, with the same parameters."""

@@ -26,7 +26,7 @@ class Training:
     errors
         The mean error of every epoch, as its batches met it, on the way.
     reached
-        Whether the last error is the goal or below.
+        Whether the last error is finite and the goal or below; never without a goal.
     """
 
     parameters: dict[str, Array]
@@ -48,7 +48,7 @@ def train(
     callback: Callable[[int, float, Mapping[str, Array]], object] | None = None,
     state: dict[str, Any] | None = None,
 ) -> Training:
-    """Train a network whose output is its error, a number.
+    """Train a network whose output, or first of several, is its error: one number, the mean over its samples.
 
     Parameters
     ----------
@@ -67,16 +67,24 @@ def train(
     rng
         Shuffles the samples before every epoch, and draws the noise of layers that take some.
     goal
-        Stop after an epoch whose mean error is this or less. An error that is not finite stops training, too.
+        Stop after an epoch whose mean error is this or less.
     callback
         ``callback(epoch, error, parameters)`` after every epoch, counted from 1.
     state
         The optimizer's, to go on from an earlier training.
 
+    Returns
+    -------
+    Training
+        The mean error of an epoch weights its batches by their size. An error that is NaN or infinite stops
+        training at once: it is the last of ``errors``, the goal is not reached, and ``parameters`` are those
+        that led to it, for no step can be taken from there.
+
     Raises
     ------
     ValueError
-        There are no samples, the arrays differ in their number, or the network does not put out a number.
+        There are no samples, the arrays differ in their number, epochs or batch_size is too small, or the
+        network's first output is not one number.
     """
     samples = {len(array) for array in data if array.ndim}
     if len(samples) != 1 or any(array.ndim == 0 for array in data) or samples == {0}:
@@ -88,24 +96,29 @@ def train(
     size = count if batch_size is None else batch_size
     if size < 1:
         raise ValueError(f"train: batch_size is {batch_size}, wanted at least 1")
-    now, errors = dict(parameters), []
+    if epochs < 0:
+        raise ValueError(f"train: epochs is {epochs}, wanted 0 or more")
+    now, errors, reached = dict(parameters), [], False
     for epoch in range(1, epochs + 1):
         order = rng.permutation(count)
         total = 0.0
         for start in range(0, count, size):
             rows = order[start : start + size]
             step = network.forward(now, *(array[rows] for array in data), training=True, noise=rng)
-            error = step.output
-            if not isinstance(error, np.ndarray) or error.shape != ():
-                shape = error.shape if isinstance(error, np.ndarray) else "several arrays"
-                raise ValueError(f"train: the network's output is {shape}, wanted one number, the error")
-            gradients = step.backward(np.ones((), error.dtype)).parameters
-            now, state = optimizer.step(now | dict(step.updates), gradients, state)
+            error = step.output[0] if isinstance(step.output, tuple) else step.output
+            if error.shape != ():
+                raise ValueError(f"train: the network's first output has shape {error.shape}, wanted (), the error")
             total += float(error) * len(rows)
+            if not isfinite(total):
+                break
+            one = np.ones((), error.dtype)
+            seed = (one, *(None for _ in step.output[1:])) if isinstance(step.output, tuple) else one
+            gradients = step.backward(seed).parameters
+            now, state = optimizer.step(now | dict(step.updates), gradients, state)
         errors.append(total / count)
         if callback is not None:
             callback(epoch, errors[-1], now)
-        if not isfinite(errors[-1]) or (goal is not None and errors[-1] <= goal):
+        reached = goal is not None and isfinite(total) and errors[-1] <= goal
+        if reached or not isfinite(total):
             break
-    reached = bool(errors) and goal is not None and errors[-1] <= goal
     return Training(now, state, tuple(errors), reached)

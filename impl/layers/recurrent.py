@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias
@@ -24,11 +23,11 @@ Back: TypeAlias = Callable[[Array, States], tuple[Array, States, dict[str, Array
 class _Recurrent(Layer):
     """Runs a cell over time, in one or both directions, layer upon layer, with dropout between the layers.
 
-    A subclass says how many ``gates`` its cell has, how many ``states`` it hands on, and writes ``sequence``.
+    A subclass says how many ``gates`` its cell has, names the ``states`` it starts from, and writes ``sequence``.
     """
 
     gates: ClassVar[int]
-    states: ClassVar[int]
+    states: ClassVar[tuple[str, ...]]
     input_size: int
     hidden_size: int
     num_layers: int
@@ -36,34 +35,40 @@ class _Recurrent(Layer):
     batch_first: bool
     dropout: float
     bidirectional: bool
-    proj_size: int
+    proj_size: int = 0
 
     def __post_init__(self) -> None:
-        for argument in ("hidden_size", "num_layers"):
+        for argument in ("input_size", "hidden_size", "num_layers"):
             if getattr(self, argument) < 1:
                 raise reject(self, argument, getattr(self, argument), "at least 1")
         if not 0 <= self.dropout <= 1:
             raise reject(self, "dropout", self.dropout, "a probability, 0 to 1")
         if not 0 <= self.proj_size < self.hidden_size:
-            raise reject(self, "proj_size", self.proj_size, f"0 or less than hidden_size ({self.hidden_size})")
+            raise reject(self, "proj_size", self.proj_size, f"0 to hidden_size - 1 ({self.hidden_size - 1})")
 
-    @abstractmethod
     def sequence(self, weights: Mapping[str, Array], x: Array, states: States) -> tuple[Array, States, Back]:
         """Run the cell forward in time over x ``(T, N, in)``, from states ``(N, size)``.
 
-        Returns the outputs ``(T, N, out)``, the last states, and the function that goes back through time: it takes
-        their gradients and returns those of x, of the first states, and of the weights.
+        Returns the outputs ``(T, N, out)``, the last states, and the function that goes back through time: it
+        takes their gradients and returns those of x, of the first states, and of the weights.
         """
+        raise TypeError(f"{type(self).__name__} defines no sequence")
 
     @property
     def _suffixes(self) -> list[list[str]]:
+        """What ends the parameters' names: a list per layer, an entry per direction."""
         ways = ("", "_reverse") if self.bidirectional else ("",)
         return [[f"_l{layer}{way}" for way in ways] for layer in range(self.num_layers)]
 
     @property
+    def _sizes(self) -> list[int]:
+        """Features of the states; a projection changes the first of them, which is what the cell shows."""
+        return [self.proj_size or self.hidden_size, *(self.hidden_size for _ in self.states[1:])]
+
+    @property
     def parameter_shapes(self) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {}
-        out, rows = self.proj_size or self.hidden_size, self.gates * self.hidden_size
+        out, rows = self._sizes[0], self.gates * self.hidden_size
         for layer, suffixes in enumerate(self._suffixes):
             for suffix in suffixes:
                 width = len(suffixes) * out if layer else self.input_size
@@ -88,114 +93,110 @@ class _Recurrent(Layer):
     ) -> Step:
         """Run all layers. The first states are zero unless all of them are given."""
         batched, noise = x.ndim == 3, draws(noise)
-        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size or x.shape[self._time(batched)] == 0:
-            raise reject(self, "the shape of its input", x.shape, f"([N,] T, {self.input_size}), T at least 1")
-        for name, shape in self.parameter_shapes.items():
-            check_shape(self, name, parameters[name], shape)
-        layer_input = self._time_major(x, batched)
-        suffixes = [suffix for level in self._suffixes for suffix in level]
+        turned = self.batch_first and batched
+        self._check(parameters, x, first)
+        y = x.swapaxes(0, 1) if turned else _add_batch(x, batched)
         ways = len(self._suffixes[0])
-        starts = self._starts(first, len(suffixes), layer_input, batched)
+        states = [_add_batch(s, batched) for s in first] or [
+            np.zeros((self.num_layers * ways, y.shape[1], size), x.dtype) for size in self._sizes
+        ]
+        dropped: list[Step] = []
         backs: list[Back] = []
         ends: list[States] = []
-        between: list[Step] = []
-        for level in self._suffixes:
+        for layer, suffixes in enumerate(self._suffixes):
+            if layer:
+                dropped.append(Dropout(self.dropout).forward({}, y, training=training, noise=noise))
+                y = np.asarray(dropped[-1].output)
             outputs = []
-            for way, suffix in enumerate(level):
+            for way, suffix in enumerate(suffixes):
                 weights = {n.removesuffix(suffix): a for n, a in parameters.items() if n.endswith(suffix)}
-                y, end, back = self.sequence(weights, _turned(layer_input, way), starts[len(backs)])
-                outputs.append(_turned(y, way))
+                start = tuple(s[len(backs)] for s in states)
+                shown, end, back = self.sequence(weights, _turn(y, way), start)
+                outputs.append(_turn(shown, way))
                 backs.append(back)
                 ends.append(end)
-            layer_input = np.concatenate(outputs, axis=-1)
-            if level is not self._suffixes[-1] and len(backs) < len(suffixes):
-                between.append(Dropout(self.dropout).forward({}, layer_input, training=training, noise=noise))
-                layer_input = np.asarray(between[-1].output)
-        last = tuple(np.stack(states) for states in zip(*ends))
+            y = np.concatenate(outputs, axis=-1)
         output = (
-            self._time_major(layer_input, batched, back=True),
-            *(s if batched else s[:, 0] for s in last),
+            y.swapaxes(0, 1) if turned else _drop_batch(y, batched),
+            *(_drop_batch(np.stack(s), batched) for s in zip(*ends)),
         )
 
         def backward(grads: Sequence[Array | None]) -> Gradients:
-            g, *g_last = (np.zeros_like(y) if g is None else g for g, y in zip(grads, output))
-            g = self._time_major(g, batched)
-            g_states = [s if batched else s[:, None] for s in g_last]
-            g_first: list[States] = [()] * len(suffixes)
+            g, *g_states = (np.zeros_like(y) if g is None else g for g, y in zip(grads, output))
+            g = g.swapaxes(0, 1) if turned else _add_batch(g, batched)
+            g_ends = list(zip(*(_add_batch(s, batched) for s in g_states)))
+            g_starts = list(g_ends)
             gradients: dict[str, Array] = {}
-            for level in reversed(range(self.num_layers)):
-                if level < self.num_layers - 1:
-                    g = np.asarray(between[level].backward(g).inputs[0])
+            for layer, suffixes in reversed(list(enumerate(self._suffixes))):
                 pieces = []
-                for way, piece in enumerate(np.split(g, ways, axis=-1)):
-                    k = level * ways + way
-                    g_x, g_first[k], own = backs[k](_turned(piece, way), tuple(s[k] for s in g_states))
-                    pieces.append(_turned(g_x, way))
-                    gradients |= {name + suffixes[k]: gradient for name, gradient in own.items()}
+                for way, (suffix, piece) in enumerate(zip(suffixes, np.split(g, ways, axis=-1))):
+                    k = layer * ways + way
+                    g_x, g_starts[k], own = backs[k](_turn(piece, way), g_ends[k])
+                    pieces.append(_turn(g_x, way))
+                    gradients |= {name + suffix: gradient for name, gradient in own.items()}
                 g = sum(pieces[1:], pieces[0])
-            g_starts = (np.stack(states) for states in zip(*g_first)) if first else ()
-            return Gradients(
-                (
-                    self._time_major(g, batched, back=True),
-                    *(s if batched else s[:, 0] for s in g_starts),
-                ),
-                gradients,
-            )
+                if layer:
+                    g = np.asarray(dropped[layer - 1].backward(g).inputs[0])
+            g_first = (_drop_batch(np.stack(s), batched) for s in zip(*g_starts)) if first else ()
+            return Gradients((g.swapaxes(0, 1) if turned else _drop_batch(g, batched), *g_first), gradients)
 
         return Step(output, backward)
 
-    def _time(self, batched: bool) -> int:
-        return 1 if batched and self.batch_first else 0
-
-    def _time_major(self, x: Array, batched: bool, back: bool = False) -> Array:
-        """Bring x to (T, N, features), or back to how it came."""
-        if not batched:
-            return x[:, 0] if back else x[:, None]
-        return x.swapaxes(0, 1) if self.batch_first else x
-
-    def _starts(self, first: States, count: int, x: Array, batched: bool) -> list[States]:
-        sizes = (self.proj_size or self.hidden_size, *(self.hidden_size,) * (self.states - 1))
-        if not first:
-            first = tuple(np.zeros((count, x.shape[1], size), x.dtype) for size in sizes)
-        elif len(first) != self.states:
-            raise reject(self, "the number of its first states", len(first), f"0 or {self.states}")
-        else:
-            for name, state, size in zip(("h_0", "c_0"), first, sizes):
-                check_shape(self, name, state, (count, x.shape[1], size) if batched else (count, size))
-            first = tuple(s if batched else s[:, None] for s in first)
-        return list(zip(*first))
+    def _check(self, parameters: Mapping[str, Array], x: Array, first: States) -> None:
+        time = 1 if self.batch_first and x.ndim == 3 else 0
+        if x.ndim not in (2, 3) or x.shape[-1] != self.input_size or x.shape[time] == 0:
+            layout = "N, T" if self.batch_first else "T, N"
+            wanted = f"({layout}, {self.input_size}) or (T, {self.input_size}), T at least 1"
+            raise reject(self, "the shape of its input", x.shape, wanted)
+        for name, shape in self.parameter_shapes.items():
+            check_shape(self, name, parameters[name], shape)
+        if len(first) not in (0, len(self.states)):
+            raise reject(self, "the number of its first states", len(first), f"0 or {len(self.states)}")
+        batch = (x.shape[1 - time],) if x.ndim == 3 else ()
+        for name, state, size in zip(self.states, first, self._sizes):
+            check_shape(self, name, state, (self.num_layers * len(self._suffixes[0]), *batch, size))
 
 
-def _turned(x: Array, way: int) -> Array:
-    """Reverse the time of the second direction."""
+def _turn(x: Array, way: int) -> Array:
+    """Reverse time for the second direction, which reads from the end."""
     return x[::-1] if way else x
+
+
+def _add_batch(x: Array, batched: bool) -> Array:
+    return x if batched else x[:, None]
+
+
+def _drop_batch(x: Array, batched: bool) -> Array:
+    return x if batched else x[:, 0]
 
 
 @dataclass(frozen=True, eq=False)
 class LSTM(_Recurrent):
-    """Long short-term memory: gates decide what a cell forgets, takes in and shows.
+    """Long short-term memory: gates decide what a cell takes in, forgets and shows.
 
-    With ``a_t = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh`` cut into four::
+    With ``a = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh`` cut into four::
 
-        i, f, o = sigmoid(a_i), sigmoid(a_f), sigmoid(a_o);   g = tanh(a_g)
+        i, f, g, o = sigmoid(a_i), sigmoid(a_f), tanh(a_g), sigmoid(a_o)
         c_t = f c_(t-1) + i g;   m = o tanh(c_t);   h_t = m, or W_hr m with a projection
 
-    Backward goes through time in reverse and carries dE/dh and dE/dc along::
+    Backward goes through time in reverse, with ``dh = dE/dh_t`` and ``dc = dE/dc_t`` carried along::
 
         dm = dh, or W_hr^T dh;   dc += dm o (1 - tanh(c_t)^2)
         da = (dc g i(1-i), dc c_(t-1) f(1-f), dc i (1-g^2), dm tanh(c_t) o(1-o))
-        dc_(t-1) = dc f;   dh_(t-1) = W_hh^T da;   dx_t = W_ih^T da;   dW_ih = sum da x_t^T ...
+        dc_(t-1) = dc f;   dh_(t-1) = W_hh^T da + what arrives from above
+        dx_t = W_ih^T da;   dW_ih = sum_t da x_t^T;   dW_hh = sum_t da h_(t-1)^T;   db = sum_t da
 
-    Shapes: x ``(T, N, input_size)``, ``(N, T, input_size)`` with batch_first, or ``(T, input_size)``; h_0 ``(layers *
-    directions, N, proj_size or hidden_size)``, c_0 ``(..., hidden_size)``, zero if not given. Output: y as x with
-    ``directions * (proj_size or hidden_size)`` features, h_n, c_n. Dropout takes noise of the time-major shape.
+    Shapes: x ``(T, N, input_size)``, with batch_first ``(N, T, input_size)``, unbatched ``(T, input_size)``;
+    h_0 ``(num_layers D, N, H)`` and c_0 ``(num_layers D, N, hidden_size)``, zero if not given, with D directions and
+    H = proj_size or hidden_size. Output: y as x with D H features, h_n as h_0, c_n as c_0. Noise: ``(T, N, D H)``
+    for every layer but the last, time first in any case.
 
-    Source: Hochreiter and Schmidhuber, Neural Computation 9 (1997); Gers et al. (2000) for f; Sak et al. (2014) for
-    W_hr.
+    Source: Hochreiter and Schmidhuber, Neural Computation 9 (1997); Gers, Schmidhuber and Cummins, Neural
+    Computation 12 (2000), for f; Sak, Senior and Beaufays, Interspeech (2014), for W_hr.
     """
 
     gates: ClassVar[int] = 4
-    states: ClassVar[int] = 2
+    states: ClassVar[tuple[str, ...]] = ("h_0", "c_0")
     input_size: int
     hidden_size: int
     num_layers: int = 1
@@ -211,42 +212,38 @@ class LSTM(_Recurrent):
         arriving = x @ w_ih.T
         if self.bias:
             arriving = arriving + (weights["bias_ih"] + weights["bias_hh"])
-        kept, before, ys = [], [], []
+        kept = []
         for a_x in arriving:
-            a = a_x + h @ w_hh.T
-            s, slope = sigmoid(a)
-            i, f, _, o = np.split(s, 4, axis=-1)
-            g = np.tanh(np.split(a, 4, axis=-1)[2])
-            np.split(slope, 4, axis=-1)[2][...] = 1 - g * g
-            before.append(h)
-            c, c_before = f * c + i * g, c
+            a = (a_x + h @ w_hh.T).reshape(len(h), 4, self.hidden_size)
+            (s, slope), g = sigmoid(a), np.tanh(a[:, 2])
+            slope[:, 2] = 1 - g * g
+            i, f, o = s[:, 0], s[:, 1], s[:, 3]
+            before, c = (h, c), f * c + i * g
             shown = np.tanh(c)
             m = o * shown
             h = m if w_hr is None else m @ w_hr.T
-            kept.append((i, f, g, o, c_before, shown, slope, m))
-            ys.append(h)
+            kept.append((i, f, g, o, slope, *before, shown, m, h))
+        *most, ys = (np.stack(step) for step in zip(*kept))
 
-        def back(g_y: Array, g_states: States) -> tuple[Array, States, dict[str, Array]]:
-            dh, dc = g_states
-            das, dhs = [], []
-            for g_h, (i, f, g, o, c_before, shown, slope, _) in zip(g_y[::-1], reversed(kept)):
-                dh = dh + g_h
-                dhs.append(dh)
+        def back(g_y: Array, g_end: States) -> tuple[Array, States, dict[str, Array]]:
+            i, f, g, o, slope, h_before, c_before, shown, m = most
+            from_c = slope[:, :, :3] * np.stack((g, c_before, i), axis=2)
+            from_m, m_to_c = slope[:, :, 3] * shown, o * (1 - shown * shown)
+            da, dhs = np.empty_like(slope), np.empty_like(ys)
+            rows = da.reshape(arriving.shape)  # the same memory
+            dh, dc = g_end
+            for t in reversed(range(len(ys))):
+                dhs[t] = dh = dh + g_y[t]
                 dm = dh if w_hr is None else dh @ w_hr
-                dc = dc + dm * o * (1 - shown * shown)
-                da = np.concatenate((dc * g, dc * c_before, dc * i, dm * shown), axis=-1) * slope
-                das.append(da)
-                dc = dc * f
-                dh = da @ w_hh
-            da = np.stack(das[::-1])
-            gradients = {
-                "weight_ih": matrix_gradient(da, x),
-                "weight_hh": matrix_gradient(da, np.stack(before)),
-            }
+                dc = dc + dm * m_to_c[t]
+                da[t, :, :3], da[t, :, 3] = from_c[t] * dc[:, None], from_m[t] * dm
+                dc = dc * f[t]
+                dh = rows[t] @ w_hh
+            gradients = {"weight_ih": matrix_gradient(rows, x), "weight_hh": matrix_gradient(rows, h_before)}
             if self.bias:
-                gradients |= {name: da.sum(axis=(0, 1)) for name in ("bias_ih", "bias_hh")}
+                gradients |= {name: rows.sum(axis=(0, 1)) for name in ("bias_ih", "bias_hh")}
             if w_hr is not None:
-                gradients["weight_hr"] = matrix_gradient(np.stack(dhs[::-1]), np.stack([m for *_, m in kept]))
-            return da @ w_ih, (dh, dc), gradients
+                gradients["weight_hr"] = matrix_gradient(dhs, m)
+            return rows @ w_ih, (dh, dc), gradients
 
-        return np.stack(ys), (h, c), back
+        return ys, (h, c), back

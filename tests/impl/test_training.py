@@ -45,6 +45,35 @@ def test_an_error_that_is_not_finite_stops_it():
     assert len(done.errors) < 10
 
 
+@pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
+def test_no_step_is_taken_from_an_error_that_is_not_finite(wrong):
+    calls, heard = [], []
+
+    class FailsAtFive(impl.Layer):
+        def forward(self, parameters, error, **options):
+            calls.append(error)
+            return impl.Step(np.asarray(wrong if len(calls) == 5 else error), lambda g: impl.Gradients((g,)))
+
+    model, loss = regression(impl.Linear(3, 1)).nodes
+    nodes = [model, loss, impl.Node("failing", FailsAtFive(), ("loss",))]
+    network = impl.Network(("x", "target"), nodes, ("failing",))
+    done = run(network, optimizer=Adam(), batch_size=4, goal=-1.0, callback=lambda *news: heard.append(news[:2]))
+    assert not done.reached
+    assert len(calls) == 5
+    np.testing.assert_equal(done.errors[1:], (wrong,))
+    np.testing.assert_equal(heard, list(enumerate(done.errors, start=1)))
+    assert done.state["model.0.weight"][0] == 4  # steps taken
+    assert np.isfinite(done.parameters["model.0.weight"]).all()
+
+
+def test_the_error_is_the_first_of_several_outputs():
+    one = regression(impl.Linear(3, 1))
+    several = impl.Network(one.inputs, one.nodes, ("loss", "model"))
+    np.testing.assert_equal(run(several).parameters, run(one).parameters)
+    with pytest.raises(ValueError, match=r"first output has shape \(10, 1\), wanted \(\), the error"):
+        run(impl.Network(one.inputs, one.nodes, ("model", "loss")))
+
+
 def test_the_error_is_the_mean_over_samples_even_if_the_last_batch_is_small():
     network = regression(impl.Linear(3, 1))
     still = [run(network, optimizer=SGD(lr=0.0), batch_size=size, epochs=1).errors[0] for size in (None, 3, 10, 99)]
@@ -97,6 +126,8 @@ def test_the_callback_hears_of_every_epoch():
         ((), {}, "wanted the same number of samples"),
         ((X, np.zeros(())), {}, "wanted the same number of samples"),
         ((X, T), {"batch_size": 0}, "batch_size is 0, wanted at least 1"),
+        ((X, T), {"epochs": -1}, "epochs is -1, wanted 0 or more"),
+        ((X,), {}, "Network: got 1 inputs, wanted 2"),
     ],
 )
 def test_wrong_data_is_named(data, options, message):
@@ -105,5 +136,5 @@ def test_wrong_data_is_named(data, options, message):
 
 
 def test_a_network_without_a_loss_is_refused():
-    with pytest.raises(ValueError, match=r"the network's output is \(10, 1\), wanted one number, the error"):
+    with pytest.raises(ValueError, match=r"the network's first output has shape \(10, 1\), wanted \(\), the error"):
         run(impl.Sequential(impl.Linear(3, 1)), (X,))

@@ -1,0 +1,214 @@
+"""The command line: what it prints, where, and the exit status; bad input gets one line."""
+
+import errno
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import backproof
+from backproof.campaign import Campaign
+from backproof.cli import main
+from reports import Agreement
+
+QUICK = ("verify", "--examples", "2", "--layers", "Linear", "--workers", "1")
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(a) for a in arguments])
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+BROKEN = """
+from backproof import NumPyImplementation
+from impl import Gradients, Linear, Step
+
+class Wrong(Linear):
+    def forward(self, parameters, x, **options):
+        step = super().forward(parameters, x, **options)
+        def backward(g):
+            right = step.backward(g)
+            return Gradients(right.inputs, {**right.parameters, "weight": right.parameters["weight"] * 1.001})
+        return Step(step.output, backward)
+
+wrong = NumPyImplementation({"Linear": Wrong})
+
+class Raising(Linear):
+    def forward(self, parameters, x, **options):
+        raise ZeroDivisionError("by hand")
+
+raising = NumPyImplementation({"Linear": Raising})
+
+class Dying(Linear):
+    def forward(self, parameters, x, **options):
+        import os
+        os._exit(7)
+
+dying = NumPyImplementation({"Linear": Dying})
+"""
+
+
+def test_verify_ends_with_a_table_and_a_report() -> None:
+    done = run(*QUICK)
+    assert done.exit_code == 0, done.output
+    assert "numpy agrees with PyTorch" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert Path("backproof-report/index.html").exists()
+    assert json.loads(Path("backproof-report/agreement.json").read_text())["architectures"] == 2
+
+
+def test_json_to_standard_output_is_all_there_is() -> None:
+    done = run(*QUICK, "--json", "-")
+    document = json.loads(done.stdout)
+    wanted = {"architectures", "tensors", "agree", "disagree", "inconclusive", "seconds", "worst_digits", "failures"}
+    assert wanted <= document.keys()
+    assert document["tensors"] == document["agree"] + document["disagree"] + document["inconclusive"]
+    assert "numpy agrees" in done.stderr
+
+
+def test_two_processes_say_what_one_says() -> None:
+    one, two = (
+        json.loads(run("verify", "--examples", 20, "--layers", "Linear,Tanh", "--workers", n, "--json", "-").stdout)
+        for n in (1, 2)
+    )
+    assert one["layers"] == two["layers"]
+
+
+def test_a_broken_layer_is_named_and_its_architecture_replayed(tmp_path: Path) -> None:
+    (tmp_path / "stranger.py").write_text(BROKEN)
+    options = ("--implementation", "stranger:wrong")
+    done = run("verify", "--examples", "6", "--layers", "Linear", "--workers", "1", *options, "--json", "numbers.json")
+    assert done.exit_code == 1, done.output
+    assert "gradient of weight is 1.001 times the reference" in done.stdout
+    failure = json.loads(Path("numbers.json").read_text())["failures"][0]
+    assert failure["op"] == "Linear"
+    assert "1.001 times" in failure["diagnosis"]
+    saved = next(Path("backproof-report").glob("failure-*.json"))
+    assert run("replay", saved, *options).exit_code == 1
+    assert run("replay", saved).exit_code == 0
+
+
+def test_an_implementation_that_raises_is_a_finding_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "stranger.py").write_text(BROKEN)
+    done = run(*QUICK, "--implementation", "stranger:raising")
+    assert done.exit_code == 3
+    assert "ZeroDivisionError: by hand" in done.stdout
+    dead = run(
+        "verify", "--examples", "20", "--layers", "Linear", "--workers", "2", "--implementation", "stranger:dying"
+    )
+    assert dead.exit_code == 3
+    assert "A process died in the implementation: 0 of 20" in dead.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("verify", "--layers", "Liner"), "Liner"),
+        (("verify", "--layers", "Linear,,ReLU"), "has an empty or a repeated name"),
+        (("verify", "--dtype", "float8"), "no dtype 'float8': known are float64, float32, float16"),
+        (("verify", "--implementation", "nobody"), "no implementation 'nobody'"),
+        (("verify", "--implementation", "json:nothing"), "cannot be loaded"),
+        (("verify", "--implementation", "json:loads"), "has no name, no supports, no forward"),
+        (("verify", "--examples", "0"), "0 is not in the range"),
+        (("verify", "--report", "/dev/null/report"), "Not a directory"),
+        ((*QUICK, "--json", "/nowhere/numbers.json"), "No such file"),
+        (("replay", "missing.json"), "missing.json: No such file"),
+        (("replay", "."), "Is a directory"),
+        (("walkthrough", "--data", "missing.csv"), "missing.csv: No such file"),
+        (("walkthrough", "--lr", "0"), "0.0 is not in the range"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_status_2(arguments: tuple[str, ...], words: str) -> None:
+    done = run(*arguments)
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr
+    assert "Traceback" not in done.output
+    assert sum(line.startswith("Error:") for line in done.stderr.splitlines()) == 1
+
+
+def document(**changes: object) -> str:
+    node = {"name": "a", "op": "Linear", "arguments": {"in_features": 2, "out_features": 3}, "inputs": ["x"]}
+    whole = {"schema": 1, "inputs": [{"name": "x", "shape": [4, 2]}], "nodes": [node], "outputs": ["a"]}
+    return json.dumps(whole | changes)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not JSON"),
+        ('{"schema": 1', "not JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ("\x00\xff", "not JSON"),
+        ("[]", "architecture"),
+        (document(schema=9), "schema: is 9"),
+        (document(inputs=[{"name": "x", "shape": [100_000, 100_000]}]), "x"),
+        (document(inputs=[{"name": "x", "shape": [float("nan")]}]), "NaN is no JSON number"),
+        (document(inputs=[{"name": "../../etc/passwd", "shape": [2]}]), "name"),
+        (document(nodes=[{"name": f"n{i}", "op": "ReLU", "inputs": ["x"]} for i in range(10_000)]), "at most 1000"),
+        (document(nodes=[{"name": "a", "op": "ReLU", "inputs": ["a"]}]), "'a'"),
+        (document(nodes=[{"name": "a", "op": "system", "inputs": ["x"]}]), "system"),
+        (document(outputs=["nobody"]), "nobody"),
+    ],
+)
+def test_a_hostile_file_is_refused_in_one_line(text: str, words: str, tmp_path: Path) -> None:
+    file = tmp_path / "hostile.json"
+    file.write_bytes(text.encode("latin-1"))
+    done = run("replay", file)
+    assert done.exit_code == 2, done.output
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_saved_architecture_runs_again(tmp_path: Path) -> None:
+    file = tmp_path / "good.json"
+    file.write_text(backproof.random_architecture(3).to_json())
+    done = run("replay", file, "--dtype", "float64")
+    assert done.exit_code == 0, done.output
+    assert "on 1 random architecture" in " ".join(done.stdout.split())
+
+
+def test_layers_are_counted_against_torch() -> None:
+    text = run("layers").stdout
+    assert "28 of the 138 layers of torch.nn are covered" in text
+    assert "max_norm is refused" in text
+    assert "Not covered yet (110)" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_help_names_every_command() -> None:
+    text = run("--help").stdout
+    for command in ("verify", "replay", "layers", "walkthrough"):
+        assert command in text
+
+
+def test_ctrl_c_reports_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = Campaign.example
+
+    def interrupted(self: Campaign, number: int) -> list[Agreement]:
+        if number == 3:
+            raise KeyboardInterrupt
+        return example(self, number)
+
+    monkeypatch.setattr(Campaign, "example", interrupted)
+    done = run("verify", "--examples", 50, "--layers", "Linear", "--workers", 1, "--json", "-")
+    assert done.exit_code == 130
+    found = json.loads(done.stdout)
+    assert (found["interrupted"], found["architectures"]) == (True, 3)
+    assert "Interrupted: 3 of 50 architectures are verified and reported." in done.stderr
+    assert "Interrupted: 3 of 50" in Path("backproof-report/index.html").read_text(encoding="utf-8")
+
+
+def test_a_full_disk_costs_neither_the_numbers_nor_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "backproof-report/index.html")
+
+    monkeypatch.setattr("backproof.session.write_report", full)
+    done = run(*QUICK, "--json", "-")
+    assert done.exit_code == 2
+    assert json.loads(done.stdout)["architectures"] == 2
+    assert "Error: backproof-report/index.html: No space left on device" in done.stderr
