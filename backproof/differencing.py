@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -35,15 +36,15 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
         done = call(implementation, node, parameters, tuple(inputs), alone.twin.architecture.training, noise)
         return np.concatenate([(c * done.outputs[i]).reshape(-1) for i, c in cotangents.items()])
 
-    def estimate(place: dict[str, Array] | list[Array], key: str | int) -> Estimate:
-        original = place[key]  # type: ignore[index]
+    def estimate(place: Any, key: str | int) -> Estimate:
+        original = place[key]
 
         def shifted(z: Array) -> Array:
-            place[key] = z  # type: ignore[index]
+            place[key] = z
             return terms()
 
         found = differentiate(shifted, original)
-        place[key] = original  # type: ignore[index]
+        place[key] = original
         return found
 
     estimates = {

@@ -220,7 +220,8 @@ def load(name: str) -> Implementation:
     missing = [needed for needed in ("name", "supports", "forward") if not hasattr(found, needed)]
     if missing:
         raise UnknownImplementation(f"{name}: {type(found).__name__} has no {', no '.join(missing)}")
-    return found  # type: ignore[no-any-return]
+    implementation: Implementation = found
+    return implementation
 
 
 BUILT_IN: Mapping[str, Callable[[], Implementation]] = {

@@ -27,7 +27,13 @@ BATCH, TESTED = 32, 360
 DESCENT = {"lr": 0.05, "momentum": 0.9}
 """Not Adam: it divides the scale of a gradient out again, and with it many a mistake."""
 DIGITS, ACCURACY = 9.0, 0.96
-"""What this example promises: digits of the loss over the first steps, and the share of test images told right."""
+"""What this example promises: digits of the loss over the first steps, and the share of test images told right.
+
+The share holds for the split of seed 0. Over the splits of seeds 0 to 4 the MLP had 95.8 to 97.8 %, the CNN 96.9 to
+97.8 %: one image of 360 is 0.3 %.
+"""
+FULL = -float(np.log10(np.finfo(float).eps))
+"""The digits that float64 holds, 15.7: equal losses agree to so many."""
 
 MODELS: dict[str, list[tuple[str, tuple[int, ...]]]] = {
     "MLP": [("Flatten", ()), ("Linear", (64, 64)), ("ReLU", ()), ("Linear", (64, 10))],
@@ -57,7 +63,7 @@ class Comparison:
     def digits(self) -> Array:
         """Digits of agreement of each step's loss, at most what float64 holds."""
         error = np.abs(self.ours - self.theirs) / np.abs(self.theirs)
-        return -np.log10(np.maximum(error, np.finfo(float).eps))
+        return -np.log10(np.maximum(error, 10**-FULL))
 
 
 def images(seed: int = 0) -> tuple[Array, Array, Array, Array]:
@@ -145,8 +151,11 @@ def draw(comparisons: list[Comparison], path: Path) -> None:
             above.plot(steps, one.theirs, color="#f0a860", linewidth=5, label="PyTorch")
             above.plot(steps, one.ours, color="#1f4e9e", linewidth=1.4, label="by hand, NumPy")
             above.set_title(f"{one.model}: {one.accuracy:.1%} of the test images told right", fontsize=11)
-            below.bar(steps, one.digits, color="#4c78b8", width=0.8)
-            below.axhline(DIGITS, color="#888", linewidth=0.8, linestyle="--")
+            below.bar(steps, one.digits, color="#9db8dd", width=0.8)
+            below.axhline(DIGITS, color="#555", linewidth=1, linestyle="--")
+            box = {"facecolor": "white", "edgecolor": "none", "pad": 2}
+            below.text(steps[0], DIGITS + 0.9, f"promised: {DIGITS:g}", color="#333", fontsize=10, bbox=box)
+            below.set_title(f"at least {one.digits.min():.1f} of float64's {FULL:.1f} digits", fontsize=11)
             below.set_xlabel("step")
         axes[0, 0].set_ylabel("loss of the batch")
         axes[0, 0].set_ylim(bottom=0)
@@ -180,10 +189,14 @@ def main() -> int:
         print(f"the picture could not be written: {error}", file=sys.stderr)
         return 2
     print(f"picture: {options.output}")
-    kept = all(one.digits.min() >= DIGITS and one.accuracy >= ACCURACY for one in comparisons)
-    if not kept:
-        print(f"Not what was promised: {DIGITS:g} digits and {ACCURACY:.0%}.", file=sys.stderr)
-    return 0 if kept else 1
+    broken = [one for one in comparisons if not (one.digits.min() >= DIGITS and one.accuracy >= ACCURACY)]
+    for one in broken:
+        print(
+            f"{one.model}: {one.digits.min():.1f} digits and {one.accuracy:.1%} accuracy, "
+            f"promised are {DIGITS:g} and {ACCURACY:.0%}.",
+            file=sys.stderr,
+        )
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

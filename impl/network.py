@@ -185,7 +185,7 @@ class Network(Layer):
         )
 
 
-def Sequential(*layers: Layer) -> Network:  # noqa: N802 (torch.nn's name for it)
+def Sequential(*layers: Layer) -> Network:
     """Chain layers into a network whose nodes are named "0", "1" ..., as in torch.nn.Sequential."""
     names = ["input", *map(str, range(len(layers)))]
     return Network(names[:1], [Node(n, layer, (p,)) for p, n, layer in zip(names, names[1:], layers)], names[-1:])

@@ -202,7 +202,7 @@ class MultiheadAttention(Layer):
     def _as_given(self, x: Array, batched: bool) -> Array:
         """Bring x ``(N, L, features)`` back to the layout of the inputs."""
         if not batched:
-            return x[0]
+            return x.squeeze(0)
         return x if self.batch_first else x.swapaxes(0, 1)
 
     def _appended(self, x: Array, name: str, parameters: Mapping[str, Array]) -> Array:
@@ -214,7 +214,8 @@ class MultiheadAttention(Layer):
 
     def _heads(self, x: Array) -> Array:
         """(N, L, embed_dim) to (N, num_heads, L, d)."""
-        return x.reshape(*x.shape[:2], self.num_heads, self.embed_dim // self.num_heads).swapaxes(1, 2)
+        n, length, features = x.shape
+        return x.reshape(n, length, self.num_heads, features // self.num_heads).swapaxes(1, 2)
 
     def _masks(
         self, attn_mask: Any, key_padding_mask: Any, batched: bool, scores: Array, given: int

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, draws, reject, uniform
-from impl.layers.activation import sigmoid
+from impl.layers.activation import sigmoid, tanh
 from impl.layers.dropout import Dropout
 from impl.layers.linear import matrix_gradient
 
@@ -215,20 +215,20 @@ class LSTM(_Recurrent):
         kept = []
         for a_x in arriving:
             a = (a_x + h @ w_hh.T).reshape(len(h), 4, self.hidden_size)
-            (s, slope), g = sigmoid(a), np.tanh(a[:, 2])
-            slope[:, 2] = 1 - g * g
+            s, slope = sigmoid(a)
+            g, slope[:, 2] = tanh(a[:, 2])
             i, f, o = s[:, 0], s[:, 1], s[:, 3]
             before, c = (h, c), f * c + i * g
-            shown = np.tanh(c)
+            shown, shown_slope = tanh(c)
             m = o * shown
             h = m if w_hr is None else m @ w_hr.T
-            kept.append((i, f, g, o, slope, *before, shown, m, h))
+            kept.append((i, f, g, o, slope, *before, shown, shown_slope, m, h))
         *most, ys = (np.stack(step) for step in zip(*kept))
 
         def back(g_y: Array, g_end: States) -> tuple[Array, States, dict[str, Array]]:
-            i, f, g, o, slope, h_before, c_before, shown, m = most
+            i, f, g, o, slope, h_before, c_before, shown, shown_slope, m = most
             from_c = slope[:, :, :3] * np.stack((g, c_before, i), axis=2)
-            from_m, m_to_c = slope[:, :, 3] * shown, o * (1 - shown * shown)
+            from_m, m_to_c = slope[:, :, 3] * shown, o * shown_slope
             da, dhs = np.empty_like(slope), np.empty_like(ys)
             rows = da.reshape(arriving.shape)  # the same memory
             dh, dc = g_end

@@ -59,27 +59,38 @@ def test_it_tells_everything_in_80_columns_and_learns_xor():
         "█",
     ):
         assert part in text, part
+    assert "dE/dw = dE/dO3 * dO3/dnet3 * dnet3/dw\n" in text
+    for k in "12":
+        assert f"dE/dw = dE/dO3 * dO3/dnet3 * dnet3/dO{k} * dO{k}/dnet{k} * dnet{k}/dw\n" in text
     assert "below 0.0001\n" in text  # no heading is broken in two
 
 
-def test_the_printed_products_are_the_gradients_that_pytorch_gives():
+def named(tensors) -> dict[str, float]:
+    """The weights by the names of the picture."""
+    rows = {"w1": tensors["hidden.weight"][0], "w2": tensors["hidden.weight"][1], "w3": tensors["net3.weight"][0]}
+    biases = [*tensors["hidden.bias"], *tensors["net3.bias"]]
+    weights = {f"{name}{i}": float(w) for name, row in rows.items() for i, w in enumerate(row, start=1)}
+    return weights | {f"b{i}": float(b) for i, b in enumerate(biases, start=1)}
+
+
+def test_the_printed_products_and_the_update_are_what_pytorch_gives():
     start = NETWORK.initial(np.random.default_rng(1))
     tensors = {name: torch.tensor(array, requires_grad=True) for name, array in start.items()}
     x, target = torch.tensor(XOR[-1:, :2]), torch.tensor(XOR[-1:, 2:])
     hidden = torch.sigmoid(torch.nn.functional.linear(x, tensors["hidden.weight"], tensors["hidden.bias"]))
     o3 = torch.sigmoid(torch.nn.functional.linear(hidden, tensors["net3.weight"], tensors["net3.bias"]))
     torch.nn.functional.mse_loss(o3, target).backward()
-    wanted = {
-        **dict(zip(("w11", "w12", "w21", "w22"), tensors["hidden.weight"].grad.flatten().tolist())),
-        **dict(zip(("b1", "b2"), tensors["hidden.bias"].grad.tolist())),
-        **dict(zip(("w31", "w32"), tensors["net3.weight"].grad.flatten().tolist())),
-        "b3": tensors["net3.bias"].grad.item(),
-    }
-    rows = [line.split() for line in written(epochs=1)[1].splitlines() if line.startswith("  dE/d")]
-    assert {row[0].removeprefix("dE/d") for row in rows} == set(wanted)
-    for name, product, backward, autograd, _, differences, _ in rows:
-        for shown in (product, backward, autograd, differences):
-            assert float(shown) == pytest.approx(wanted[name.removeprefix("dE/d")], abs=1e-8)
+    gradients = named({name: tensor.grad for name, tensor in tensors.items()})
+    torch.optim.SGD(tensors.values(), lr=3.0).step()
+    before, after = named(start), named({name: tensor.detach() for name, tensor in tensors.items()})
+    rows = [line.split() for line in written(epochs=1, lr=3.0)[1].splitlines() if line and "=" not in line]
+    products = {name.removeprefix("dE/d"): rest for name, *rest in rows if name.startswith("dE/d")}
+    updates = {name: rest for name, *rest in rows if name in before}
+    assert set(products) == set(updates) == set(gradients)
+    for name, gradient in gradients.items():
+        product, backward, autograd, _, differences, _ = products[name]
+        assert [float(z) for z in (product, backward, autograd, differences)] == pytest.approx([gradient] * 4, abs=1e-8)
+        assert [float(z) for z in updates[name]] == pytest.approx([before[name], gradient, after[name]], abs=1e-8)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp437", "latin-1"])

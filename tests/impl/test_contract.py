@@ -196,4 +196,4 @@ def test_every_layer_has_a_row_and_every_row_a_layer() -> None:
 
 def test_an_unknown_keyword_is_refused() -> None:
     with pytest.raises(TypeError, match="unexpected keyword"):
-        LAYERS["Linear"](2, 3, colour="red")  # type: ignore[call-arg]
+        LAYERS["Linear"](2, 3, colour="red")

@@ -32,6 +32,14 @@ def test_it_learns_and_stops_at_the_goal():
     np.testing.assert_allclose(done.parameters["model.0.weight"], [[1, -2, 0.5]], atol=1e-4)
 
 
+def test_an_error_that_equals_the_goal_reaches_it():
+    network = regression(impl.Linear(3, 1))
+    (first, *_) = run(network).errors
+    done = run(network, goal=first)
+    assert done.reached
+    assert done.errors == (first,)
+
+
 def test_it_says_when_the_goal_was_not_reached():
     done = run(regression(impl.Linear(3, 1)), epochs=3, goal=1e-10)
     assert not done.reached

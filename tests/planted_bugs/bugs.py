@@ -45,7 +45,7 @@ def planted(op: str, wrong: Wrong) -> type[Layer]:
     """Return the layer of an op with a wrong backward."""
     right: Any = LAYERS[op]
 
-    class Broken(right):  # type: ignore[misc]
+    class Broken(right):
         def forward(self, parameters: Mapping[str, Array], *inputs: Array, **options: Any) -> Step:
             noise = list(options.pop("noise", None) or ())
 
