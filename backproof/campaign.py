@@ -76,10 +76,10 @@ class Campaign:
         """
         workers = min(workers, -(-self.examples // BATCH))
         if workers == 1:
-            _start()
+            one_thread()
             yield from (self.example(i) for i in range(self.examples))
             return
-        executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start, initargs=(True,))
+        executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_child)
         try:
             waiting: deque[Future[list[list[Agreement]]]] = deque()
             starts = iter(range(0, self.examples, BATCH))
@@ -119,9 +119,13 @@ def _loaded(name: str) -> Implementation:
     return load(name)
 
 
-def _start(child: bool = False) -> None:
-    """One thread each: the arrays are small, and the processes already fill the machine."""
-    if child:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to answer
+def one_thread() -> None:
+    """Compute on one thread: the arrays are small, and several processes already fill the machine."""
     torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+def _child() -> None:
+    """Begin a process: Ctrl-C is the parent's to answer."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    one_thread()

@@ -141,7 +141,7 @@ def verify(
 def replay(file: Path, implementation: str, dtypes: tuple[str, ...], json_file: Path | None) -> None:
     """Verify one saved architecture again (a failure-....json of a report)."""
     with mistakes():
-        from backproof.campaign import agreements
+        from backproof.campaign import agreements, one_thread
         from backproof.implementations import load
         from backproof.session import Session
         from reference import Architecture
@@ -151,6 +151,7 @@ def replay(file: Path, implementation: str, dtypes: tuple[str, ...], json_file: 
             architecture = Architecture.from_json(opened.read(LIMITS["bytes"] + 1))
         found = load(implementation)
         session = Session(implementation, dtypes, 1, None, json_file)
+        one_thread()
         session.run(agreements(architecture, found, dtypes) for _ in range(1))
     sys.exit(session.finish())
 
