@@ -56,5 +56,5 @@ def _show_failure(console: Console, failure: Mapping[str, Any]) -> None:
     for tensor in ranked[:3]:
         at = f" at {tensor['index']}" if tensor["index"] else ""
         got, want = (x if x is None or isinstance(x, str) else f"{x:.7g}" for x in (tensor["got"], tensor["want"]))
-        values = tensor["note"] if got is None else f"got {got}, {tensor['against']} says {want}"
+        values = tensor["note"] if got is None else f"got {got}, wanted {want} ({tensor['against']})"
         console.print(escape(f"  {tensor['tensor']}{at}: {values}"), highlight=False)
