@@ -14,7 +14,7 @@ from typing import TypeAlias
 import numpy as np
 
 from reference.run import Array
-from reference.steps import search
+from reference.steps import NODES, search
 
 Terms: TypeAlias = Callable[[Array], Array]
 
@@ -79,7 +79,7 @@ def finite_difference(function: Terms, x: Array, directions: Iterable[Array] | N
     Source: Richardson, Phil. Trans. R. Soc. A 226 (1927).
     """
     with np.errstate(all="ignore"):
-        here = function(x)
+        here = function(x).reshape(-1)
         sizes = np.abs(x[x != 0])
         typical = float(np.median(sizes)) if sizes.size else 1.0
         found = [_along(function, x, here, d, typical) for d in (_units(x) if directions is None else directions)]
@@ -118,10 +118,11 @@ def _along(
     )
     if best is None:
         return nothing
-    value = (best.lower + best.upper) / 2
+    lower, upper = float(best.lower.sum()), float(best.upper.sum())
+    value = (lower + upper) / 2
     # Steps are powers of two, but x + h may still be rounded, and so is the derivative when it becomes a float64.
-    slip = _slip(x, direction, 2.0 ** (best.exponent - 2)) * best.size + EPS * abs(value)
-    return value, best.bound + slip, best.lower, best.upper, best.size
+    slip = _slip(x, direction, float(NODES[-1]) * 2.0**best.exponent) * best.size + EPS * abs(value)
+    return value, best.bound + slip, lower, upper, best.size
 
 
 def _slip(x: Array, direction: Array, step: float) -> float:

@@ -16,6 +16,9 @@ from reference.run import Array
 
 Shifted: TypeAlias = Callable[[float], Array]
 
+NODES = np.array([1003, 619, 347]) / 1024
+"""Where a stencil looks, in units of its step: not halves, on which numbers rounded to a grid can look like a line."""
+
 MOST = 14
 """Stencils on one line; a smooth function of the scale of its argument needs two."""
 
@@ -25,97 +28,120 @@ GOOD = 2.0**8
 ROUNDING, ROUNDING_AT_A_KINK = 64.0, 256.0
 """Roundings of eight units in each value, as the weights of the stencil carry them into a derivative, times h."""
 
-NOISE = 28.0
-"""The same weights, about 7, for noise that was measured in a few places only: four times as much for safety."""
+NOISE = 64.0
+"""The same weights, about 7, for noise that was measured in a few places only: nine times as much for safety."""
 
-HALVES = 14
+DOUBT = 8.0
+"""How much more a bound is where a larger step says otherwise: it has crossed a kink, or the smaller was fooled."""
+
+BISECTIONS = 8
+
+
+def _at_zero(nodes: Array) -> Array:
+    """Weights that extrapolate a polynomial from its values at the nodes to 0."""
+    return np.array([np.prod([b / (b - a) for b in nodes if b != a]) for a in nodes])
+
+
+CENTRAL, CENTRAL_BEFORE = _at_zero(NODES**2), np.array([0.0, *_at_zero(NODES[1:] ** 2)])
+SIDE, SIDE_BEFORE = _at_zero(NODES), np.array([0.0, *_at_zero(NODES[1:])])
+BEND, BEND_BEFORE = SIDE_BEFORE, np.array([*_at_zero(NODES[:2]), 0.0])
+STRAIGHT = float((np.abs(BEND - BEND_BEFORE) / NODES).sum())
+SCATTER = np.array([1 / (a**2 * np.prod([a**2 - b**2 for b in NODES if b != a])) for a in NODES])
+SCATTER /= np.abs(SCATTER).sum()
 
 
 @dataclass(frozen=True)
 class Stencil:
-    """What seven values on a line, at 0, ±h/4, ±h/2 and ±h with ``h = 2**exponent``, say of the derivative at 0.
+    """What seven values on a line, at 0 and at three distances up to ``h = 2**exponent`` to both sides, say of f'(0).
 
     Attributes
     ----------
+    exponent
     lower, upper
-        The one-sided derivatives at a kink, else twice the derivative.
+        Per term: the one-sided derivatives at a kink, else twice the derivative.
     truncation, rounding
-        How far the higher derivatives and the rounding of the values may move them.
+        Per term, how far the higher derivatives and the rounding of the values may move them. In the sum of the terms
+        the former may cancel, and counts ``truncated``.
     scatter, noise
-        By how much the values scatter around a smooth curve, judged by their even part alone and by both parts. The
-        odd part sees more noise, but the truncation as well: only at a smaller step than one's own is it all noise.
+        Per term, by how much the values scatter around a smooth curve, judged by their even part alone and by both
+        parts. The odd part sees more noise, but the truncation as well: only at a step smaller than one's own
+        is it all noise.
     change
-        How far the values move over the stencil.
+        Per term, how far the values move over the stencil.
     size
         Sum of the magnitudes of the derivative's terms.
     moved
         Which terms change at all.
+    error, bound
+        What it all comes to, for each term and for the sum: known when all smaller steps are.
     """
 
     exponent: int
-    lower: float
-    upper: float
-    truncation: float
-    rounding: float
-    scatter: float
-    noise: float
-    change: float
+    lower: Array
+    upper: Array
+    truncation: Array
+    truncated: float
+    rounding: Array
+    scatter: Array
+    noise: Array
+    change: Array
     size: float
     moved: Array
+    error: Array
     bound: float = inf
 
     def agrees(self, other: Stencil) -> bool:
-        """Whether both can be right about the same point."""
-        far = max(abs(self.lower - other.lower), abs(self.upper - other.upper))
-        return far <= self.bound + other.bound
+        """Whether both can be right about the same point, term by term."""
+        far = np.maximum(np.abs(self.lower - other.lower), np.abs(self.upper - other.upper))
+        return bool((far <= self.error + other.error).all())
 
 
 def stencil(shifted: Shifted, here: Array, exponent: int, unit: float) -> Stencil | None:
     """Look at a function at one step; None where it is not finite on the whole stencil."""
-    steps = [ldexp(1.0, exponent - i) for i in range(3)]
-    h = steps[0]
-    right, left = ([shifted(sign * t) for t in steps] for sign in (1.0, -1.0))
-    if not all(np.isfinite(values).all() for values in (*right, *left)):
+    h = ldexp(1.0, exponent)
+    steps = h * NODES
+    right, left = (np.array([shifted(sign * float(t)) for t in steps]).reshape(3, -1) for sign in (1.0, -1.0))
+    if not (np.isfinite(right).all() and np.isfinite(left).all()):
         return None
-    odd = [(r - s) / (2 * t) for r, s, t in zip(right, left, steps)]
-    even = [(r - here) + (s - here) for r, s in zip(right, left)]
-    value = (64 * odd[2] - 20 * odd[1] + odd[0]) / 45  # Richardson twice: without the terms in h^2 and h^4
-    change = (4 * odd[2] - 5 * odd[1] + odd[0]) / 3  # what the second extrapolation added, times 15 / 16
-    scatter = np.abs(64 * even[2] - 20 * even[1] + even[0]) / 95  # nothing is left of a polynomial of degree 5
-    values = np.abs([here, *right, *left]).max(axis=0)
-    error = unit * values + float(np.finfo(here.dtype).smallest_subnormal)
-    moved = np.any([v != here for v in (*right, *left)], axis=0)
+    t = steps[:, None]
+    odd, even = (right - left) / (2 * t), (right - here) + (left - here)
+    lower = upper = CENTRAL @ odd  # without the terms in h^2 and h^4
+    truncation = np.abs(lower - CENTRAL_BEFORE @ odd)
+    truncated = (lower - CENTRAL_BEFORE @ odd).copy()
+    scatter = np.abs(SCATTER @ even)  # nothing is left of a polynomial of degree 5
+    noise = np.maximum(scatter, truncation * h / 7)
+    error = unit * np.abs([here, *right, *left]).max(axis=0) + float(np.finfo(here.dtype).smallest_subnormal)
+    moved = np.any(right != here, axis=0) | np.any(left != here, axis=0)
+    # Where nothing moves, less than one rounding is hidden in a value.
+    rounding = np.where(moved, ROUNDING, 1.0) * error / h
+    beyond = 0.0
 
     # The even part over t is J + c t + d t^3 ... where slopes jump by J, and has no J where the function is smooth.
-    bend = [e / t for e, t in zip(even, steps)]
-    first, second = 2 * bend[1] - bend[0], 2 * bend[2] - bend[1]
-    kinked = (np.abs(second) > 8 * ROUNDING * error / h) & (second > 0.6 * first) & (second < 1.5 * first)
-    kinked |= (np.abs(second) > 8 * ROUNDING * error / h) & (second < 0.6 * first) & (second > 1.5 * first)
-    lower = upper = value
-    # Where nothing moves, less than one rounding is hidden in a value.
-    weights = np.where(moved, ROUNDING, 1.0)
-    truncation = abs(float(change[~kinked].sum()))
+    first, second = BEND_BEFORE @ (even / t), BEND @ (even / t)
+    kinked = (np.abs(second) > 2 * ROUNDING_AT_A_KINK * error / h) & (np.abs(second - first) < 0.15 * np.abs(first))
     if kinked.any():
-        sides = []
-        for side, sign in ((left, -1.0), (right, 1.0)):
-            f1, f2, f4 = (sign * (s - here) / t for s, t in zip(side, steps))
-            sides.append((8 * f4 - 6 * f2 + f1) / 3)
-            truncation += float(np.abs(2 * f4 - 3 * f2 + f1)[kinked].sum())
-        lower = np.where(kinked, np.minimum(*sides), value)
-        upper = np.where(kinked, np.maximum(*sides), value)
-        weights = np.where(kinked, ROUNDING_AT_A_KINK, weights)
-    away = np.maximum(np.abs(right[0] - here), np.abs(left[0] - here))
+        sides = (right - here) / t, (here - left) / t
+        ends = [SIDE @ side for side in sides]
+        lower, upper = np.where(kinked, np.minimum(*ends), lower), np.where(kinked, np.maximum(*ends), upper)
+        change = sum(np.abs(end - SIDE_BEFORE @ side) for end, side in zip(ends, sides))
+        truncation = np.where(kinked, change, truncation)
+        rounding = np.where(kinked, ROUNDING_AT_A_KINK * error / h, rounding)
+        scatter, noise = (np.where(kinked, np.abs(second - first) * h / STRAIGHT, a) for a in (scatter, noise))
+        truncated = np.where(kinked, 0.0, truncated)
+        beyond = float(truncation[kinked].sum())
     return Stencil(
         exponent,
-        float(lower.sum()),
-        float(upper.sum()),
+        lower,
+        upper,
         truncation,
-        float((weights * error).sum()) / h,
-        float(scatter[~kinked].sum()),
-        float(np.maximum(scatter, np.abs(change) * h / 9)[~kinked].sum()),
-        float(away.sum()),
+        abs(float(truncated.sum())) + beyond,
+        rounding,
+        scatter,
+        noise,
+        np.maximum(np.abs(right[0] - here), np.abs(left[0] - here)),
         float(np.abs(odd[2]).sum()),
         moved,
+        error,
     )
 
 
@@ -160,15 +186,15 @@ def _next(tried: Sequence[int], best: Stencil | None, unit: float) -> int:
     if best is None or best.bound == inf:
         return tried[0] - 16
     i = tried.index(best.exponent)
-    floor = max(best.truncation, unit * best.size)
-    if best.truncation > best.bound / 2:
+    floor = max(best.truncated, unit * best.size)
+    if best.truncated > float(best.rounding.sum()):
         return (tried[i - 1] + tried[i]) // 2 if i else tried[0] - 8
     if i + 1 < len(tried):
         return (tried[i] + tried[i + 1]) // 2
     return tried[i] + (int(min(max(np.log2(best.bound / floor) / 5, 6), 48)) if floor else 48)
 
 
-def choose(tried: dict[int, Stencil | None], finest: int = -2000, lost: float = 0.0) -> Stencil | None:
+def choose(tried: dict[int, Stencil | None], finest: int = -2000, lost: float | Array = 0.0) -> Stencil | None:
     """Take the smallest bound, going up from the smallest step (but ``finest``) as long as nobody contradicts.
 
     What scatters at a small step does so at a larger one, too, hidden beneath what the function really does.
@@ -180,13 +206,17 @@ def choose(tried: dict[int, Stencil | None], finest: int = -2000, lost: float = 
         if found is None:
             continue
         h = ldexp(1.0, exponent)
-        scatter = max(noise, found.scatter)
-        noise = max(noise, found.noise)
-        bound = found.truncation + found.rounding + NOISE * scatter / h
-        unresolved = scatter > max(found.change / 8, found.rounding * h)
-        found = replace(found, bound=inf if unresolved or not isfinite(bound + found.upper - found.lower) else bound)
+        scatter = np.maximum(noise, found.scatter if accepted else found.noise)
+        noise = np.maximum(noise, found.noise)
+        uncertain = found.rounding + NOISE * scatter / h
+        unresolved = scatter > np.maximum(found.change / NOISE, found.rounding * h)
+        error = np.where(unresolved, inf, found.truncation + uncertain)
+        bound = found.truncated + float(uncertain.sum())
+        sure = isfinite(bound) and not unresolved.any()
+        found = replace(found, error=error, bound=bound if sure else inf)
         if not all(found.agrees(smaller) for smaller in accepted):
-            break
+            best = min(accepted, key=lambda s: s.bound)
+            return replace(best, bound=DOUBT * best.bound)
         accepted.append(found)
     return min(accepted, key=lambda s: s.bound, default=None)
 
@@ -215,14 +245,15 @@ def _unless_lost(
     for sign, end in ends.items():
         if not np.isfinite(end).all() or not end.any():
             continue
-        near, beyond = still, far
-        for _ in range(HALVES):
-            middle = near + (beyond - near) / 2 if beyond < 4 * near else (near * beyond) ** 0.5
+        near, beyond = still, min(2 * still, far)
+        while not gone(sign * beyond).any() and beyond < far:
+            near, beyond = beyond, min(2 * beyond, far)
+        for _ in range(BISECTIONS):
+            middle = near + (beyond - near) / 2
             near, beyond = (near, middle) if gone(sign * middle).any() else (middle, beyond)
         jump = gone(sign * beyond)
         if not np.isfinite(jump).all() or (gone(sign * (2 * beyond - near)) != jump).any():
             continue
-        height = float(np.abs(jump).sum())
-        sure = choose(tried, finest=int(np.ceil(np.log2(beyond))), lost=height)
-        return replace(best, bound=best.bound + height / near) if sure is None else sure
+        sure = choose(tried, finest=int(np.ceil(np.log2(beyond))), lost=np.abs(jump))
+        return replace(best, bound=best.bound + 4 * float(np.abs(jump).sum()) / near) if sure is None else sure
     return best
