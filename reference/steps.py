@@ -129,6 +129,9 @@ def stencil(shifted: Shifted, here: Array, exponent: int, unit: float) -> Stenci
         scatter, noise = (np.where(kinked, np.abs(second - first) * h / STRAIGHT, a) for a in (scatter, noise))
         truncated = np.where(kinked, 0.0, truncated)
         beyond = float(truncation[kinked].sum())
+    # One term may scatter little by chance: so none is taken to scatter less than the terms do on average.
+    share = moved / max(int(moved.sum()), 1)
+    scatter, noise = np.maximum(scatter, share @ scatter * moved), np.maximum(noise, share @ noise * moved)
     return Stencil(
         exponent,
         lower,
@@ -167,7 +170,7 @@ def search(shifted: Shifted, here: Array, scale: float, reach: float, unit: floa
         if exponent not in tried:
             tried[exponent] = stencil(shifted, here, exponent, unit)
 
-    look(top + round(np.log2(unit) / 5) + 2)
+    look(top + round(np.log2(unit) / 5) + 3)
     look(top + round(np.log2(unit) / 2) + 2)  # a second opinion from afar, for whatever the first one steps over
     best = choose(tried)
     while len(tried) < MOST:
@@ -209,7 +212,7 @@ def choose(tried: dict[int, Stencil | None], finest: int = -2000, lost: float | 
         scatter = np.maximum(noise, found.scatter if accepted else found.noise)
         noise = np.maximum(noise, found.noise)
         uncertain = found.rounding + NOISE * scatter / h
-        unresolved = scatter > np.maximum(found.change / NOISE, found.rounding * h)
+        unresolved = scatter > np.maximum(found.change / (4 * NOISE), found.rounding * h)
         error = np.where(unresolved, inf, found.truncation + uncertain)
         bound = found.truncated + float(uncertain.sum())
         sure = isfinite(bound) and not unresolved.any()
