@@ -11,11 +11,10 @@ from zlib import crc32
 
 import numpy as np
 
-from backproof.differencing import along_one_direction, at_every_coordinate
+from backproof.differencing import Derivative, along_one_direction, at_every_coordinate
 from backproof.implementations import Completed, Implementation, load
 from backproof.running import ImplementationFailed, WrongArray, forward, run
 from reference import Architecture, Node, Reference, Run, Tensor, Twin, Values, draw_values
-from reference.differences import Estimate
 from reference.run import Array, magnitude
 from reference.values import representable
 from reports import Agreement, TensorAgreement, diagnose, measure
@@ -116,7 +115,7 @@ class Verification:
         return representable(array) if array.dtype.kind == "f" else array
 
     @cached_property
-    def estimates(self) -> dict[str, dict[Tensor, Estimate]]:
+    def estimates(self) -> dict[str, dict[Tensor, Derivative]]:
         """Derivatives of the implementation's own forward, node by node, at every coordinate."""
         return {
             node.name: at_every_coordinate(self.implementation, node, self.alone[node.name])
@@ -229,26 +228,23 @@ class Verification:
     def _against_differences(self, node: Node, dtype: str) -> Iterator[TensorAgreement]:
         """Is the backward of a node the derivative of its own forward? Every coordinate of every array."""
         reference = self.alone[node.name]
-        estimates = self.estimates[node.name]
         found = run(self.implementation, reference.twin, reference.values, dtype).run
-        for name, estimate in estimates.items():
-            got = found.tensors.get(name)
-            want = estimate.value
-            if not _finite(self.alone[node.name].run) and not np.isfinite(want).all():
+        for name, derivative in self.estimates[node.name].items():
+            if not _finite(reference.run) and not np.isfinite(derivative.coordinates.value).all():
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
-            if got is not None and got.shape == want.shape:
-                # At a kink every number between the one-sided derivatives is a subgradient.
-                want = np.where(estimate.kinks, np.clip(got.astype(float), estimate.lower, estimate.upper), want)
-            terms = max(reference.sensitivity[name], float(estimate.size.max(initial=0.0)))
-            yield judged(
-                np.zeros(want.shape, dtype) if got is None and not want.any() else got,
-                want,
-                bound=estimate.bound + rounding(terms, dtype),
-                terms=terms,
-                dtype=dtype,
-                labels=self._labels(name),
-                against="differences",
-            )
+            terms = max(reference.sensitivity[name], float(derivative.coordinates.size.max(initial=0.0)))
+            for claim in derivative.claims(found.tensors.get(name), rounding(terms, dtype)):
+                yield claim.told(
+                    judged(
+                        claim.got,
+                        claim.want,
+                        bound=claim.bound,
+                        terms=terms,
+                        dtype=dtype,
+                        labels=self._labels(name),
+                        against="differences",
+                    )
+                )
 
     def _end_to_end(self, found: Run) -> Iterator[TensorAgreement]:
         """Is the whole gradient the derivative of the whole network? One random direction, for both witnesses.
