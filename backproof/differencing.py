@@ -32,13 +32,22 @@ HOEFFDING = 8.0
 
 
 class Claim(NamedTuple):
-    """What a backward says, and what it should: arrays of one shape. ``unknown`` entries were not compared."""
+    """What a backward says, and what it should, entry by entry.
+
+    ``terms`` gradients were added for each entry; where some are ``unknown`` they were not compared.
+    """
 
     got: Array | None
     want: Array
     bound: Array
     note: str = ""
     unknown: bool = False
+    terms: float = 1.0
+
+    @property
+    def holds(self) -> bool:
+        """Whether every entry lies within its bound."""
+        return self.got is not None and bool((np.abs(self.got - self.want) <= self.bound).all())
 
     def told(self, agreement: TensorAgreement) -> TensorAgreement:
         """Say in an agreement what was not checked; it is inconclusive where something could not be."""
@@ -85,7 +94,8 @@ class Derivative:
             along = self.signs @ given
             want, bound, unknown = _wanted(self.directions, along)
             note = f"along {len(self.signs)} directions"
-            yield Claim(along, want, bound + HOEFFDING * given.size**0.5 * rounding, note, unknown > 0)
+            spread = given.size**0.5
+            yield Claim(along, want, bound + HOEFFDING * spread * rounding, note, unknown > 0, spread)
 
 
 def _wanted(estimate: Estimate, got: Array) -> tuple[Array, Array, int]:
