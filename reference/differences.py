@@ -111,6 +111,7 @@ def _along(
     best = search(
         lambda t: function(x + t * direction),
         here,
+        size=moving / longest,
         scale=(moving or typical) / longest,
         reach=max(moving, typical, 1.0) / longest,
         unit=unit,

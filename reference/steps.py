@@ -96,7 +96,7 @@ class Stencil:
         return bool((far <= self.error + other.error).all())
 
 
-def stencil(shifted: Shifted, here: Array, exponent: int, unit: float) -> Stencil | None:
+def stencil(shifted: Shifted, here: Array, exponent: int, unit: float, size: float) -> Stencil | None:
     """Look at a function at one step; None where it is not finite on the whole stencil."""
     h = ldexp(1.0, exponent)
     steps = h * NODES
@@ -110,7 +110,10 @@ def stencil(shifted: Shifted, here: Array, exponent: int, unit: float) -> Stenci
     truncated = (lower - CENTRAL_BEFORE @ odd).copy()
     scatter = np.abs(SCATTER @ even)  # nothing is left of a polynomial of degree 5
     noise = np.maximum(scatter, truncation * h / 7)
-    error = unit * np.abs([here, *right, *left]).max(axis=0) + float(np.finfo(here.dtype).smallest_subnormal)
+    away = np.maximum(np.abs(right[0] - here), np.abs(left[0] - here))
+    # A function may round its argument first, as one that subtracts 1 from x near 1: then its values are small.
+    values = np.abs([here, *right, *left]).max(axis=0) + size * away / h
+    error = unit * values + float(np.finfo(here.dtype).smallest_subnormal)
     moved = np.any(right != here, axis=0) | np.any(left != here, axis=0)
     # Where nothing moves, less than one rounding is hidden in a value.
     rounding = np.where(moved, ROUNDING, 1.0) * error / h
@@ -141,22 +144,25 @@ def stencil(shifted: Shifted, here: Array, exponent: int, unit: float) -> Stenci
         rounding,
         scatter,
         noise,
-        np.maximum(np.abs(right[0] - here), np.abs(left[0] - here)),
+        away,
         float(np.abs(odd[2]).sum()),
         moved,
         error,
     )
 
 
-def search(shifted: Shifted, here: Array, scale: float, reach: float, unit: float, finest: float) -> Stencil | None:
+def search(
+    shifted: Shifted, here: Array, size: float, scale: float, reach: float, unit: float, finest: float
+) -> Stencil | None:
     """Find the stencil with the smallest bound that no smaller step contradicts; None where none is finite.
 
     Parameters
     ----------
     shifted
         The terms of the function at a signed distance along the line; ``here`` are those at 0.
-    scale, reach
-        The step by which the argument would change altogether, and how far the line may be followed at all.
+    size, scale, reach
+        The largest of the arguments that move, in steps; the step by which they would change altogether, also
+        where they are 0; how far the line may be followed at all.
     unit, finest
         The rounding unit of the values, and the smallest step that still moves the argument by what it says.
     """
@@ -168,7 +174,7 @@ def search(shifted: Shifted, here: Array, scale: float, reach: float, unit: floa
     def look(exponent: int) -> None:
         exponent = min(max(exponent, lowest), highest)
         if exponent not in tried:
-            tried[exponent] = stencil(shifted, here, exponent, unit)
+            tried[exponent] = stencil(shifted, here, exponent, unit, size)
 
     look(top + round(np.log2(unit) / 5) + 3)
     look(top + round(np.log2(unit) / 2) + 2)  # a second opinion from afar, for whatever the first one steps over
