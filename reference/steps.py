@@ -111,8 +111,8 @@ def stencil(shifted: Shifted, here: Array, exponent: int, unit: float, size: flo
     scatter = np.abs(SCATTER @ even)  # nothing is left of a polynomial of degree 5
     noise = np.maximum(scatter, truncation * h / 7)
     away = np.maximum(np.abs(right[0] - here), np.abs(left[0] - here))
-    # A function may round its argument first, as one that subtracts 1 from x near 1: then its values are small.
-    values = np.abs([here, *right, *left]).max(axis=0) + size * away / h
+    # A function may round its argument once, before all else, as one that subtracts 1 from a x near 1.
+    values = np.abs([here, *right, *left]).max(axis=0) + size * away / h / 8
     error = unit * values + float(np.finfo(here.dtype).smallest_subnormal)
     moved = np.any(right != here, axis=0) | np.any(left != here, axis=0)
     # Where nothing moves, less than one rounding is hidden in a value.

@@ -87,6 +87,20 @@ def test_a_kink_nearby_is_told_from_one_at_the_point(gap: float, sign: int) -> N
         assert (found.lower[0], found.upper[0]) == (pytest.approx(19, abs=1e-6), pytest.approx(21, abs=1e-6))
 
 
+def test_a_small_bound_at_a_large_step_is_not_believed_against_a_smaller_step() -> None:
+    found = at(lambda z: np.array([1e6 * z[0], np.abs(z[0] - 1) - np.abs(z[0] - 1.00002)]), 1.00001)
+    assert abs(found.value[0] - 1000002) <= found.bound[0] < 1
+
+
+def test_a_term_that_scatters_little_by_chance_contradicts_no_other_step() -> None:
+    rng = np.random.default_rng(0)
+    x, w, c = (rng.standard_normal(shape) for shape in ((10, 8), (8, 10), (8, 8)))
+    found = finite_difference(lambda z: c * np.tanh(w @ z), x)
+    true = w.T @ (c * np.cosh(w @ x) ** -2.0)
+    assert (np.abs(found.value - true) <= found.bound).all()
+    assert found.bound.max() < 1e-8
+
+
 def test_kinks_at_several_distances() -> None:
     found = at(lambda z: np.abs(z - 1) - 3 * np.abs(z - 1.0001) + 5 * np.abs(z - 0.99999), 1.0)
     assert (found.lower[0], found.upper[0]) == (pytest.approx(7, abs=1e-4), pytest.approx(9, abs=1e-4))
