@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 
 from backproof.differencing import along_one_direction, at_every_coordinate
+from backproof.evidence import gather
 from backproof.implementations import Completed, Implementation, load
 from backproof.running import ImplementationFailed, WrongArray, forward, run
 from reference import Architecture, Node, Reference, Run, Tensor, Twin, Values, draw_values
@@ -292,13 +293,8 @@ class Verification:
         return Blame(None, "every node agrees alone: the composition is wrong")
 
     def _why(self, node: Node, reference: Reference, found: Run, name: Tensor, dtype: str) -> str | None:
-        sizes = {
-            f"axis {axis} of input {i}": n
-            for i, x in enumerate(reference.values.inputs.values())
-            for axis, n in enumerate(x.shape)
-        }
         bound = rounding(self._sensitivity(reference, name), dtype)
-        told = diagnose(found.tensors.get(name), reference.run.tensors[name], bound, sizes)
+        told = diagnose(found.tensors.get(name), reference.run.tensors[name], bound, gather(node, reference, name))
         return f"{_called(name.kind, self._labels(name)['name'])} {told}" if told else None
 
     def _malformed(self, error: WrongArray, dtype: str) -> TensorAgreement:

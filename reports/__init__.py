@@ -2,12 +2,14 @@
 
 from reports.agreement import Agreement, DisagreementError, TensorAgreement, measure
 from reports.diagnosis import diagnose
+from reports.evidence import Evidence
 from reports.html import write_report
 from reports.summary import Summary, sentence
 
 __all__ = [
     "Agreement",
     "DisagreementError",
+    "Evidence",
     "Summary",
     "TensorAgreement",
     "diagnose",

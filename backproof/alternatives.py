@@ -1,0 +1,230 @@
+"""What other mistakes would give: the node run again in PyTorch, with one thing changed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import combinations, permutations
+from typing import Any
+
+import numpy as np
+
+from reference import Architecture, Input, Node, Reference, Tensor, Twin, Values
+from reference.ops import parameters_of
+from reference.run import Array
+from reference.twin import Perturbation
+from reports.evidence import Alternative
+
+WORDS = (
+    ("mean", "sum", "none", "batchmean"),
+    ("zeros", "reflect", "replicate", "circular"),
+    ("none", "tanh"),
+    ("relu", "tanh", "gelu"),
+    ("nearest", "linear", "bilinear", "bicubic", "trilinear"),
+)
+"""Families of strings that torch's constructors take."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """One array of a node, computed by PyTorch under other circumstances."""
+
+    node: Node
+    reference: Reference
+    name: Tensor
+
+    def __call__(
+        self,
+        node: Node | None = None,
+        training: bool | None = None,
+        values: Values | None = None,
+        perturb: Perturbation | None = None,
+    ) -> Array | None:
+        """Run it; None where torch refuses."""
+        values = values or self.reference.values
+        before = self.reference.twin.architecture
+        inputs = tuple(
+            Input(n, x.shape, "index", 1) if x.dtype.kind == "i" else Input(n, x.shape)
+            for n, x in values.inputs.items()
+        )
+        lonely = replace(node or self.node, inputs=tuple(values.inputs), shares=None)
+        try:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                changed = replace(
+                    before,
+                    inputs=inputs,
+                    nodes=(lonely,),
+                    training=before.training if training is None else training,
+                )
+                twin = Twin(changed, device="cpu") if changed != before else self.reference.twin
+                wanted = twin.parameter_shapes.get(lonely.name, {})
+                owned = {n: a for n, a in values.parameters.get(lonely.name, {}).items() if n in wanted}
+                run = twin.run(replace(values, parameters={lonely.name: owned}), perturb=perturb)
+        except Exception:  # whatever torch makes of other arguments: then it is no alternative
+            return None
+        return run.tensors.get(self.name)
+
+
+def alternatives(node: Node, reference: Reference, name: Tensor) -> Iterator[Alternative]:
+    """Yield what other mistakes would make of an array, from the most telling to the strangest."""
+    again = Again(node, reference, name)
+    lonely = reference.twin.architecture.nodes[0]
+    yield from _arguments(again, lonely)
+    yield from _options(again, lonely)
+    training = reference.twin.architecture.training
+    now, then = ("evaluation", "training") if training else ("training", "evaluation")
+    yield f"is that of {now}, the layer being in {then}", partial(again, training=not training)
+    yield from _parameters(again)
+    yield from _inputs(again)
+    if name.kind not in ("output", "update"):
+        yield from _others(again)
+        yield from _cotangents(again)
+
+
+def _arguments(again: Again, node: Node) -> Iterator[Alternative]:
+    """One constructor argument at another value: torch's default first."""
+    for name, parameter in parameters_of(node.op).items():
+        known = parameter.default is not parameter.empty
+        value = node.arguments.get(name, parameter.default if known else None)
+        if name in node.arguments and known and value != parameter.default:
+            words = f"is that of the layer with {name}={parameter.default!r}, torch's default: {name} is ignored"
+            yield words, partial(again, replace(node, arguments={**node.arguments, name: parameter.default}))
+        for other in _other_values(value):
+            words = f"is that of the layer with {name}={other!r} instead of {_shown(value)}"
+            yield words, partial(again, replace(node, arguments={**node.arguments, name: other}))
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) < 40 else f"{text[:36]}..."
+
+
+def _other_values(value: Any) -> Iterator[Any]:
+    if isinstance(value, bool):
+        yield not value
+    elif isinstance(value, int):
+        yield from (other for other in (1, 0) if other != value)
+    elif isinstance(value, float):
+        yield from (other for other in (0.0, 1.0, 1.0 - value, -value, value**2, abs(value) ** 0.5) if other != value)
+    elif isinstance(value, str):
+        yield from (other for family in WORDS if value in family for other in family if other != value)
+    elif isinstance(value, list | tuple) and value and all(type(entry) is int for entry in value):
+        others = ([1] * len(value), [0] * len(value), list(value[::-1]), *([entry] * len(value) for entry in value))
+        yield from (other for i, other in enumerate(others) if other != list(value) and other not in others[:i])
+
+
+def _options(again: Again, node: Node) -> Iterator[Alternative]:
+    """A forward keyword ignored, or a mask the other way round."""
+    for name, value in node.options.items():
+        if value is None:
+            continue
+        less = {n: v for n, v in node.options.items() if n != name and not (name == "attn_mask" and n == "is_causal")}
+        yield f"is that of the layer without {name}", partial(again, replace(node, options=less))
+        if isinstance(value, bool):
+            words = f"is that of the layer with {name}={not value}"
+            yield words, partial(again, replace(node, options={**less, name: not value}))
+        elif isinstance(value, list) and np.asarray(value).dtype.kind == "b":
+            inverse = np.logical_not(value).tolist()
+            words = f"is that of the layer with {name} the other way round"
+            yield words, partial(again, replace(node, options={**less, name: inverse}))
+
+
+def _with(again: Again, kind: str, name: str, change: Callable[[], Array]) -> Callable[[], Array | None]:
+    """Run on values of which one array is changed: ``parameters``, ``inputs`` or ``cotangents``."""
+
+    def evaluate() -> Array | None:
+        values = again.reference.values
+        if kind == "parameters":
+            own = {**values.parameters[again.node.name], name: change()}
+            return again(values=replace(values, parameters={again.node.name: own}))
+        arrays: Mapping[str, Array] = values.inputs if kind == "inputs" else values.cotangents
+        return again(values=replace(values, **{kind: {**arrays, name: change()}}))
+
+    return evaluate
+
+
+def _parameters(again: Again) -> Iterator[Alternative]:
+    """A parameter ignored, transposed, flipped, or taken for another."""
+    parameters = {
+        n: p for n, p in again.reference.values.parameters.get(again.node.name, {}).items() if p.dtype.kind == "f"
+    }
+    for name, p in parameters.items():
+        changed = partial(_with, again, "parameters", name)
+        if again.name.kind == "update" and again.name.name == name:
+            yield f"is the old {name}: it is not updated", partial(np.array, p)
+        yield f"is that of the layer without {name} (zeros)", changed(partial(np.zeros_like, p))
+        yield f"is that of the layer without {name} (ones)", changed(partial(np.ones_like, p))
+        for axes in permutations(range(p.ndim)):
+            if axes != tuple(range(p.ndim)) and p.transpose(axes).shape == p.shape:
+                yield f"is that of the layer with {name} transposed", changed(partial(np.transpose, p, axes))
+        if p.ndim > 2:
+            spatial = tuple(range(2, p.ndim))
+            yield f"is that of the layer with the kernel {name} flipped", changed(partial(np.flip, p, spatial))
+    for one, other in combinations(parameters, 2):
+        if parameters[one].shape == parameters[other].shape:
+            yield (
+                f"is that of the layer with {one} in the place of {other}",
+                _with(again, "parameters", other, partial(np.array, parameters[one])),
+            )
+            yield (
+                f"is that of the layer with {other} in the place of {one}",
+                _with(again, "parameters", one, partial(np.array, parameters[other])),
+            )
+
+
+def _inputs(again: Again) -> Iterator[Alternative]:
+    """An input ignored, taken for another or for the output."""
+    inputs = {n: x for n, x in again.reference.values.inputs.items() if x.dtype.kind == "f"}
+    numbers = {n: i for i, n in enumerate(again.reference.values.inputs)}
+    outputs = {t: y for t, y in again.reference.run.tensors.items() if t.kind == "output"}
+    for name, x in inputs.items():
+        changed = partial(_with, again, "inputs", name)
+        for t, y in outputs.items():
+            if y.shape == x.shape and again.name.kind != "output":
+                words = f"is taken at output {t.name} instead of input {numbers[name]}"
+                yield words, changed(partial(np.array, y))
+        if len(inputs) > 1:
+            yield f"is that of the layer without input {numbers[name]} (zeros)", changed(partial(np.zeros_like, x))
+        for other, z in inputs.items():
+            if other != name and z.shape == x.shape:
+                words = f"is that of the layer with input {numbers[other]} in the place of input {numbers[name]}"
+                yield words, changed(partial(np.array, z))
+
+
+def _others(again: Again) -> Iterator[Alternative]:
+    """The gradient of something else, or the cotangent itself."""
+    for name, array in again.reference.run.tensors.items():
+        if name != again.name and name.kind in ("parameter", "input"):
+            called = name.name if name.kind == "parameter" else f"input {name.node.rpartition('_input')[2]}"
+            yield f"is the gradient of {called}", partial(np.array, array)
+    want = again.reference.run.tensors[again.name]
+    for reference, g in again.reference.values.cotangents.items():
+        if g.shape == want.shape:
+            yield f"is the cotangent of output {reference.rpartition('.')[2]} itself", partial(np.array, g)
+
+
+def _cotangents(again: Again) -> Iterator[Alternative]:
+    """Another cotangent: ones, none for one output, part of it missing, only part of it, reversed, one side of it."""
+    cotangents = again.reference.values.cotangents
+    for reference, g in cotangents.items():
+        what = f"cotangent of output {reference.rpartition('.')[2]}"
+        changed = partial(_with, again, "cotangents", reference)
+        yield f"is that for a {what} of ones", changed(partial(np.ones_like, g))
+        if len(cotangents) > 1:
+            yield f"lacks what the {what} adds", changed(partial(np.zeros_like, g))
+        yield f"is that of the positive part of the {what}", changed(partial(np.maximum, g, 0))
+        yield f"is that of the magnitude of the {what}", changed(partial(np.abs, g))
+        for axis, size in enumerate(g.shape):
+            yield f"is that for a {what} reversed along axis {axis}", changed(partial(np.flip, g, axis))
+            for i in range(size) if size > 1 else ():
+                words = f"index {i} of axis {axis} (size {size}) of the {what}"
+                yield f"lacks what {words} adds", changed(partial(_masked, g, axis, i, False))
+                yield f"is what {words} alone adds", changed(partial(_masked, g, axis, i, True))
+
+
+def _masked(array: Array, axis: int, index: int, only: bool) -> Array:
+    here = np.arange(array.shape[axis]) == index
+    return np.where(np.expand_dims(here == only, [*range(1, array.ndim - axis)]), array, 0)
