@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, permutations
@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from reference import Architecture, Input, Node, Reference, Tensor, Twin, Values
+from reference import Input, Node, Reference, Tensor, Twin, Values
 from reference.ops import parameters_of
 from reference.run import Array
 from reference.twin import Perturbation
@@ -31,61 +31,59 @@ WORDS = (
 class Again:
     """One array of a node, computed by PyTorch under other circumstances."""
 
-    node: Node
     reference: Reference
     name: Tensor
+
+    @property
+    def own(self) -> Node:
+        """The node."""
+        return self.reference.twin.architecture.nodes[0]
 
     def __call__(
         self,
         node: Node | None = None,
         training: bool | None = None,
-        values: Values | None = None,
         perturb: Perturbation | None = None,
+        changed: Mapping[str, Mapping[str, Array]] | None = None,
     ) -> Array | None:
-        """Run it; None where torch refuses."""
-        values = values or self.reference.values
-        before = self.reference.twin.architecture
-        inputs = tuple(
-            Input(n, x.shape, "index", 1) if x.dtype.kind == "i" else Input(n, x.shape)
-            for n, x in values.inputs.items()
-        )
-        lonely = replace(node or self.node, inputs=tuple(values.inputs), shares=None)
+        """Run it, with some values ``changed`` (``parameters``, ``inputs``, ``cotangents``); None if torch refuses."""
+        own, values = self.own, self.reference.values
+        given: dict[str, Any] = {**vars(values), **(changed or {})}
+        parameters = (changed or {}).get("parameters", values.parameters.get(own.name, {}))
         try:
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")
-                changed = replace(
-                    before,
-                    inputs=inputs,
-                    nodes=(lonely,),
-                    training=before.training if training is None else training,
-                )
-                twin = Twin(changed, device="cpu") if changed != before else self.reference.twin
-                wanted = twin.parameter_shapes.get(lonely.name, {})
-                owned = {n: a for n, a in values.parameters.get(lonely.name, {}).items() if n in wanted}
-                run = twin.run(replace(values, parameters={lonely.name: owned}), perturb=perturb)
+                twin = self.reference.twin if node is None and training is None else self._twin(node or own, training)
+                wanted = twin.parameter_shapes.get(own.name, {})
+                given["parameters"] = {own.name: {n: a for n, a in parameters.items() if n in wanted}}
+                return twin.run(Values(**given), perturb=perturb).tensors.get(self.name)
         except Exception:  # whatever torch makes of other arguments: then it is no alternative
             return None
-        return run.tensors.get(self.name)
+
+    def _twin(self, node: Node, training: bool | None) -> Twin:
+        before = self.reference.twin.architecture
+        inputs = tuple(
+            Input(n, x.shape, "index", 1) if x.dtype.kind == "i" else Input(n, x.shape)
+            for n, x in self.reference.values.inputs.items()
+        )
+        mode = before.training if training is None else training
+        return Twin(replace(before, inputs=inputs, nodes=(node,), training=mode), device="cpu")
 
 
-def alternatives(node: Node, reference: Reference, name: Tensor) -> Iterator[Alternative]:
-    """Yield what other mistakes would make of an array, from the most telling to the strangest."""
-    again = Again(node, reference, name)
-    lonely = reference.twin.architecture.nodes[0]
-    yield from _arguments(again, lonely)
-    yield from _options(again, lonely)
-    training = reference.twin.architecture.training
+def reruns(again: Again) -> Iterator[Alternative]:
+    """Yield what the node gives with one thing changed, from the most telling to the strangest."""
+    yield from _arguments(again)
+    yield from _options(again)
+    training = again.reference.twin.architecture.training
     now, then = ("evaluation", "training") if training else ("training", "evaluation")
     yield f"is that of {now}, the layer being in {then}", partial(again, training=not training)
     yield from _parameters(again)
     yield from _inputs(again)
-    if name.kind not in ("output", "update"):
-        yield from _others(again)
-        yield from _cotangents(again)
 
 
-def _arguments(again: Again, node: Node) -> Iterator[Alternative]:
+def _arguments(again: Again) -> Iterator[Alternative]:
     """One constructor argument at another value: torch's default first."""
+    node = again.own
     for name, parameter in parameters_of(node.op).items():
         known = parameter.default is not parameter.empty
         value = node.arguments.get(name, parameter.default if known else None)
@@ -116,8 +114,9 @@ def _other_values(value: Any) -> Iterator[Any]:
         yield from (other for i, other in enumerate(others) if other != list(value) and other not in others[:i])
 
 
-def _options(again: Again, node: Node) -> Iterator[Alternative]:
+def _options(again: Again) -> Iterator[Alternative]:
     """A forward keyword ignored, or a mask the other way round."""
+    node = again.own
     for name, value in node.options.items():
         if value is None:
             continue
@@ -137,11 +136,8 @@ def _with(again: Again, kind: str, name: str, change: Callable[[], Array]) -> Ca
 
     def evaluate() -> Array | None:
         values = again.reference.values
-        if kind == "parameters":
-            own = {**values.parameters[again.node.name], name: change()}
-            return again(values=replace(values, parameters={again.node.name: own}))
-        arrays: Mapping[str, Array] = values.inputs if kind == "inputs" else values.cotangents
-        return again(values=replace(values, **{kind: {**arrays, name: change()}}))
+        arrays = values.parameters[again.own.name] if kind == "parameters" else getattr(values, kind)
+        return again(changed={kind: {**arrays, name: change()}})
 
     return evaluate
 
@@ -149,7 +145,7 @@ def _with(again: Again, kind: str, name: str, change: Callable[[], Array]) -> Ca
 def _parameters(again: Again) -> Iterator[Alternative]:
     """A parameter ignored, transposed, flipped, or taken for another."""
     parameters = {
-        n: p for n, p in again.reference.values.parameters.get(again.node.name, {}).items() if p.dtype.kind == "f"
+        n: p for n, p in again.reference.values.parameters.get(again.own.name, {}).items() if p.dtype.kind == "f"
     }
     for name, p in parameters.items():
         changed = partial(_with, again, "parameters", name)
@@ -194,8 +190,8 @@ def _inputs(again: Again) -> Iterator[Alternative]:
                 yield words, changed(partial(np.array, z))
 
 
-def _others(again: Again) -> Iterator[Alternative]:
-    """The gradient of something else, or the cotangent itself."""
+def others(again: Again) -> Iterator[Alternative]:
+    """Yield the gradient of something else, or the cotangent itself."""
     for name, array in again.reference.run.tensors.items():
         if name != again.name and name.kind in ("parameter", "input"):
             called = name.name if name.kind == "parameter" else f"input {name.node.rpartition('_input')[2]}"
@@ -206,14 +202,14 @@ def _others(again: Again) -> Iterator[Alternative]:
             yield f"is the cotangent of output {reference.rpartition('.')[2]} itself", partial(np.array, g)
 
 
-def _cotangents(again: Again) -> Iterator[Alternative]:
-    """Another cotangent: ones, none for one output, part of it missing, only part of it, reversed, one side of it."""
-    cotangents = again.reference.values.cotangents
-    for reference, g in cotangents.items():
+def cotangents(again: Again) -> Iterator[Alternative]:
+    """Yield what another cotangent gives: ones, nothing for one output, a part missing or alone, one sign of it."""
+    given = again.reference.values.cotangents
+    for reference, g in given.items():
         what = f"cotangent of output {reference.rpartition('.')[2]}"
         changed = partial(_with, again, "cotangents", reference)
         yield f"is that for a {what} of ones", changed(partial(np.ones_like, g))
-        if len(cotangents) > 1:
+        if len(given) > 1:
             yield f"lacks what the {what} adds", changed(partial(np.zeros_like, g))
         yield f"is that of the positive part of the {what}", changed(partial(np.maximum, g, 0))
         yield f"is that of the magnitude of the {what}", changed(partial(np.abs, g))

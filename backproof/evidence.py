@@ -1,4 +1,4 @@
-"""What speaks for one mistake or another: gathered from a node that runs alone, for a diagnosis of one of its arrays."""
+"""What speaks for one mistake or another: gathered around one array of a node that runs alone."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from backproof.alternatives import alternatives
+from backproof import linear, surgery
+from backproof.alternatives import Again, cotangents, others, reruns
 from reference import Node, Reference, Tensor
 from reference.ops import parameters_of
 from reference.run import Array
 from reports import Evidence
+from reports.evidence import Alternative
 
 
 def gather(node: Node, reference: Reference, name: Tensor) -> Evidence:
@@ -38,8 +40,19 @@ def gather(node: Node, reference: Reference, name: Tensor) -> Evidence:
         constants=dict(_constants(given)),
         terms={words: x for words, x in arrays.items() if _broadcasts(x, shape) and x.dtype.kind == "f"},
         places=dict(_places(node, reference, name, arrays, given)),
-        alternatives=alternatives(node, reference, name),
+        alternatives=alternatives(Again(reference, name)),
     )
+
+
+def alternatives(again: Again) -> Iterator[Alternative]:
+    """Yield what other mistakes would give, from the most telling to the strangest; nothing runs before it is asked."""
+    yield from reruns(again)
+    if again.name.kind not in ("output", "update"):
+        yield from others(again)
+        yield from linear.formulas(again)
+        yield from linear.contributions(again)
+        yield from cotangents(again)
+        yield from surgery.cuts(again)
 
 
 def settings(node: Node) -> dict[str, Any]:
@@ -122,12 +135,12 @@ def _places(
     """Masks of the array's shape: kinks, ties, sides, ignored and repeated indices, gates and heads."""
     shape = reference.run.tensors[name].shape
     for words, x in arrays.items():
-        if x.shape == shape and x.dtype.kind == "f" and (" " not in words or "put" in words or "cot" in words):
+        if x.shape == shape and x.dtype.kind == "f" and name.kind != "parameter" and "gradient" not in words:
             yield f"where {words} is 0", x == 0
             yield f"where {words} is positive", x > 0
             yield f"where {words} is negative", x < 0
             if "centred" not in words:
-                values, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
+                _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
                 yield f"where {words} is tied (equal values)", (counts[inverse] > 1).reshape(shape)
             for bound, value in given.items():
                 if type(value) in (int, float):
@@ -137,7 +150,7 @@ def _places(
     for words, index in arrays.items():
         if index.dtype.kind != "i" or name.kind == "output":
             continue
-        if len(shape) > 1 and index.size and 0 <= index.min() and index.max() < shape[0] and name.kind == "parameter":
+        if len(shape) > 1 and index.size and index.min() >= 0 and index.max() < shape[0] and name.kind == "parameter":
             counts = np.bincount(index.ravel(), minlength=shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
             yield f"at rows whose index stands more than once in {words}", np.broadcast_to(counts > 1, shape)
             yield f"at rows whose index stands once in {words}", np.broadcast_to(counts == 1, shape)
@@ -159,9 +172,8 @@ def _parts(name: Tensor, shape: tuple[int, ...], given: Mapping[str, Any]) -> It
     named: dict[str, tuple[int, tuple[str, ...]]] = {}
     if name.kind == "parameter":
         for names in gates.values():
-            if "_ih" in name.name or "_hh" in name.name:
-                if shape[0] == len(names) * given.get("hidden_size", 0):
-                    named["for gate"] = (0, names)
+            if name.name.startswith(("weight_", "bias_")) and shape[0] == len(names) * given.get("hidden_size", 0):
+                named["for gate"] = (0, names)
         if name.name.startswith("in_proj"):
             named["for the"] = (0, ("query", "key", "value"))
     for words, (axis, names) in named.items():

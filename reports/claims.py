@@ -139,11 +139,9 @@ def _multiple(case: Case, axes: tuple[int, ...], terms: Mapping[str, Array]) -> 
         return np.asarray(array.transpose(order).reshape(groups, -1))
 
     basis = np.stack([rows(term) for term in terms.values()], axis=-1)
-    scale = (
-        np.abs(basis).max(axis=(0, 1)) or 1 if len(terms) == 1 else np.maximum(np.abs(basis).max(axis=(0, 1)), 1e-300)
-    )
+    scale = np.maximum(np.abs(basis).max(axis=(0, 1)), np.finfo(np.float64).tiny)
     basis = basis / scale
-    # A term that hardly differs within its groups could explain anything there.
+    # A term that is nearly zero within all its groups but for a few entries could explain anything there.
     if ((np.abs(basis) > 1e-3).sum(axis=1).max(axis=0) <= len(terms)).any():
         return
     coefficients = np.linalg.pinv(basis) @ rows(case.offset)[..., None]

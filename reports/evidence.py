@@ -1,4 +1,4 @@
-"""What a diagnosis rests on: arrays and words that whoever knows the layer gathers, and how one array explains another."""
+"""What a diagnosis rests on: arrays and words from whoever knows the layer, and when an array explains another."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Case:
     @cached_property
     def wrong(self) -> Array:
         """Where the array is wrong."""
-        return ~((np.abs(self.got - self.want) <= self.bound) | (self.got == self.want))
+        return np.asarray(~((np.abs(self.got - self.want) <= self.bound) | (self.got == self.want)))
 
     @cached_property
     def offset(self) -> Array:
