@@ -137,7 +137,7 @@ def _with(again: Again, kind: str, name: str, change: Callable[[], Array]) -> Ca
     def evaluate() -> Array | None:
         values = again.reference.values
         arrays = values.parameters[again.own.name] if kind == "parameters" else getattr(values, kind)
-        return again(changed={kind: {**arrays, name: change()}})
+        return again(changed={kind: {**arrays, name: np.array(change(), order="C")}})
 
     return evaluate
 

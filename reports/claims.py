@@ -28,12 +28,17 @@ def plain(case: Case) -> Iterator[str]:
             yield f"is {words}"
 
 
-def rearranged(case: Case) -> Iterator[str]:
-    """Axes in another order, reversed, entries shifted, blocks of an axis exchanged."""
+def permuted(case: Case) -> Iterator[str]:
+    """Axes in another order."""
     want = case.want
     for axes in permutations(range(want.ndim)) if want.ndim < 6 else ():
         if want.transpose(axes).shape == want.shape and case.fits(want.transpose(axes)):
             yield "is transposed" if want.ndim == 2 else f"has its axes in the order {axes}"
+
+
+def moved(case: Case) -> Iterator[str]:
+    """An axis reversed, entries shifted along it, its blocks exchanged."""
+    want = case.want
     for count in range(1, want.ndim + 1):
         for axes in combinations(range(want.ndim), count):
             if case.fits(np.flip(want, axes)):

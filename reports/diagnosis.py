@@ -13,8 +13,9 @@ from reports.evidence import Case, Evidence
 
 CLAIMS: tuple[Callable[[Case], Iterator[str]], ...] = (
     claims.plain,
-    claims.rearranged,
+    claims.permuted,
     claims.alternative,
+    claims.moved,
     claims.unnamed_factor,
     claims.off_by_a_term,
     claims.at_a_place,
