@@ -15,7 +15,7 @@ from reference import Input, Node, Reference, Tensor, Twin, Values
 from reference.ops import parameters_of
 from reference.run import Array
 from reference.twin import Perturbation
-from reports.evidence import Alternative
+from reports.evidence import Alternative, Family
 
 WORDS = (
     ("mean", "sum", "none", "batchmean"),
@@ -25,6 +25,16 @@ WORDS = (
     ("nearest", "linear", "bilinear", "bicubic", "trilinear"),
 )
 """Families of strings that torch's constructors take."""
+
+
+BLOCKS = ("groups", "num_groups", "num_heads")
+"""Arguments that say into how many blocks channels are divided."""
+
+
+def settings(node: Node) -> dict[str, Any]:
+    """Constructor arguments of a node, torch's defaults included."""
+    defaults = {name: p.default for name, p in parameters_of(node.op).items() if p.default is not p.empty}
+    return {**defaults, **node.arguments}
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,7 @@ class Again:
                 twin = self.reference.twin if node is None and training is None else self._twin(node or own, training)
                 wanted = twin.parameter_shapes.get(own.name, {})
                 given["parameters"] = {own.name: {n: a for n, a in parameters.items() if n in wanted}}
+                given["cotangents"] = _fitted(given["cotangents"], twin)
                 return twin.run(Values(**given), perturb=perturb).tensors.get(self.name)
         except Exception:  # whatever torch makes of other arguments: then it is no alternative
             return None
@@ -70,9 +81,26 @@ class Again:
         return Twin(replace(before, inputs=inputs, nodes=(node,), training=mode), device="cpu")
 
 
+def _fitted(cotangents: Mapping[str, Array], twin: Twin) -> dict[str, Array]:
+    """Cotangents cut, or filled with zeros at the end, to the shapes of the outputs; one number serves for all."""
+    fitted = {}
+    for reference, g in cotangents.items():
+        name, index = twin.architecture.slot(reference)
+        shape = tuple(twin.outputs[name][index].shape)
+        if g.shape != shape and g.ndim in (0, len(shape)):
+            whole = np.full(shape, g if g.ndim == 0 else 0.0)
+            if g.ndim:
+                common = tuple(slice(min(n, m)) for n, m in zip(g.shape, shape))
+                whole[common] = g[common]
+            g = whole
+        fitted[reference] = g
+    return fitted
+
+
 def reruns(again: Again) -> Iterator[Alternative]:
     """Yield what the node gives with one thing changed, from the most telling to the strangest."""
     yield from _arguments(again)
+    yield from _exchanged(again)
     yield from _options(again)
     training = again.reference.twin.architecture.training
     now, then = ("evaluation", "training") if training else ("training", "evaluation")
@@ -93,6 +121,17 @@ def _arguments(again: Again) -> Iterator[Alternative]:
         for other in _other_values(value):
             words = f"is that of the layer with {name}={other!r} instead of {_shown(value)}"
             yield words, partial(again, replace(node, arguments={**node.arguments, name: other}))
+
+
+def _exchanged(again: Again) -> Iterator[Alternative]:
+    """Two constructor arguments in the place of one another."""
+    node = again.own
+    given = settings(node)
+    for one, other in combinations(node.arguments, 2):
+        a, b = given[one], given[other]
+        if a != b and (type(a) is type(b) or None in (a, b)) and not isinstance(a, bool | str):
+            words = f"is that of the layer with {one} and {other} exchanged"
+            yield words, partial(again, replace(node, arguments={**node.arguments, one: b, other: a}))
 
 
 def _shown(value: Any) -> str:
@@ -117,6 +156,10 @@ def _other_values(value: Any) -> Iterator[Any]:
 def _options(again: Again) -> Iterator[Alternative]:
     """A forward keyword ignored, or a mask the other way round."""
     node = again.own
+    masks = [name for name in node.options if "mask" in name]
+    if len(masks) > 1:
+        without = {n: v for n, v in node.options.items() if n not in masks and n != "is_causal"}
+        yield f"is that of the layer without {' and '.join(masks)}", partial(again, replace(node, options=without))
     for name, value in node.options.items():
         if value is None:
             continue
@@ -159,6 +202,7 @@ def _parameters(again: Again) -> Iterator[Alternative]:
         if p.ndim > 2:
             spatial = tuple(range(2, p.ndim))
             yield f"is that of the layer with the kernel {name} flipped", changed(partial(np.flip, p, spatial))
+    yield from _constant_statistics(again)
     for one, other in combinations(parameters, 2):
         if parameters[one].shape == parameters[other].shape:
             yield (
@@ -171,6 +215,19 @@ def _parameters(again: Again) -> Iterator[Alternative]:
             )
 
 
+def _constant_statistics(again: Again) -> Iterator[Alternative]:
+    """The batch's statistics, through which no gradient flows: those of evaluation, were these the running ones."""
+    parameters = again.reference.values.parameters.get(again.own.name, {})
+    x = next(iter(again.reference.values.inputs.values()))
+    if "running_mean" in parameters and again.name.kind not in ("output", "update") and x.ndim > 1:
+        axes = (0, *range(2, x.ndim))
+        batch = {"running_mean": x.mean(axis=axes), "running_var": x.var(axis=axes)}
+        words = (
+            "is that of evaluation with the statistics of the batch: they are taken for constants, their terms missing"
+        )
+        yield words, partial(again, training=False, changed={"parameters": {**parameters, **batch}})
+
+
 def _inputs(again: Again) -> Iterator[Alternative]:
     """An input ignored, taken for another or for the output."""
     inputs = {n: x for n, x in again.reference.values.inputs.items() if x.dtype.kind == "f"}
@@ -178,9 +235,17 @@ def _inputs(again: Again) -> Iterator[Alternative]:
     outputs = {t: y for t, y in again.reference.run.tensors.items() if t.kind == "output"}
     for name, x in inputs.items():
         changed = partial(_with, again, "inputs", name)
+        for argument, count in settings(again.own).items():
+            for axis, size in enumerate(x.shape):
+                if argument in BLOCKS and 1 < count < size and size % count == 0:
+                    words = (
+                        f"is that of the layer with axis {axis} of input {numbers[name]} dealt out to the {argument}"
+                    )
+                    yield f"{words} in turn", changed(partial(_dealt, x, axis, count))
+                    yield f"{words} the other way round", changed(partial(_dealt, x, axis, size // count))
         for t, y in outputs.items():
             if y.shape == x.shape and again.name.kind != "output":
-                words = f"is taken at output {t.name} instead of input {numbers[name]}"
+                words = f"is taken at the output (output {t.name}) instead of the input (input {numbers[name]})"
                 yield words, changed(partial(np.array, y))
         if len(inputs) > 1:
             yield f"is that of the layer without input {numbers[name]} (zeros)", changed(partial(np.zeros_like, x))
@@ -190,12 +255,17 @@ def _inputs(again: Again) -> Iterator[Alternative]:
                 yield words, changed(partial(np.array, z))
 
 
+def _dealt(array: Array, axis: int, count: int) -> Array:
+    parts = array.reshape(*array.shape[:axis], count, -1, *array.shape[axis + 1 :])
+    return parts.swapaxes(axis, axis + 1).reshape(array.shape)
+
+
 def others(again: Again) -> Iterator[Alternative]:
     """Yield the gradient of something else, or the cotangent itself."""
     for name, array in again.reference.run.tensors.items():
         if name != again.name and name.kind in ("parameter", "input"):
             called = name.name if name.kind == "parameter" else f"input {name.node.rpartition('_input')[2]}"
-            yield f"is the gradient of {called}", partial(np.array, array)
+            yield f"is the gradient of another: of {called}", partial(np.array, array)
     want = again.reference.run.tensors[again.name]
     for reference, g in again.reference.values.cotangents.items():
         if g.shape == want.shape:
@@ -215,8 +285,14 @@ def cotangents(again: Again) -> Iterator[Alternative]:
         yield f"is that of the magnitude of the {what}", changed(partial(np.abs, g))
         for axis, size in enumerate(g.shape):
             yield f"is that for a {what} reversed along axis {axis}", changed(partial(np.flip, g, axis))
+            if size > 1:
+                along = f"axis {axis} of the {what}"
+                yield f"is that with the first index along {along} for all", changed(partial(_spread, g, axis, 0))
+                yield f"is that with the last index along {along} for all", changed(partial(_spread, g, axis, -1))
+                yield f"is that with the mean along {along} for all", changed(partial(_averaged, g, axis))
             for i in range(size) if size > 1 else ():
-                words = f"index {i} of axis {axis} (size {size}) of the {what}"
+                which = "the last index" if i == size - 1 else f"index {i}"
+                words = f"{which} of axis {axis} (size {size}) of the {what}"
                 yield f"lacks what {words} adds", changed(partial(_masked, g, axis, i, False))
                 yield f"is what {words} alone adds", changed(partial(_masked, g, axis, i, True))
 
@@ -224,3 +300,22 @@ def cotangents(again: Again) -> Iterator[Alternative]:
 def _masked(array: Array, axis: int, index: int, only: bool) -> Array:
     here = np.arange(array.shape[axis]) == index
     return np.where(np.expand_dims(here == only, [*range(1, array.ndim - axis)]), array, 0)
+
+
+def _spread(array: Array, axis: int, index: int) -> Array:
+    return np.broadcast_to(np.take(array, [index], axis), array.shape)
+
+
+def _averaged(array: Array, axis: int) -> Array:
+    return np.broadcast_to(array.mean(axis=axis, keepdims=True), array.shape)
+
+
+def families(again: Again) -> Iterator[Family]:
+    """Yield every real number among the constructor arguments, and what the node gives with it at another value."""
+    for name, value in settings(again.own).items():
+        if type(value) is float:
+            yield name, value, partial(_at_value, again, name)
+
+
+def _at_value(again: Again, name: str, value: float) -> Array | None:
+    return again(replace(again.own, arguments={**again.own.arguments, name: value}))

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from backproof import linear, surgery
-from backproof.alternatives import Again, cotangents, others, reruns
+from backproof.alternatives import BLOCKS, Again, cotangents, families, others, reruns, settings
 from reference import Node, Reference, Tensor
-from reference.ops import parameters_of
 from reference.run import Array
 from reports import Evidence
 from reports.evidence import Alternative
+
+AROUND = ("the input", "input ", "the output", "output ", "the cotangent")
+"""What arrays are called by whose values a place may be told."""
 
 
 def gather(node: Node, reference: Reference, name: Tensor) -> Evidence:
@@ -33,14 +35,16 @@ def gather(node: Node, reference: Reference, name: Tensor) -> Evidence:
     Nothing is run before a diagnosis asks for it.
     """
     shape = reference.run.tensors[name].shape
-    given = settings(node)
+    given, again = settings(node), Again(reference, name)
     arrays = dict(_around(node, reference, name))
     return Evidence(
         sizes=dict(_sizes(node, reference, given)),
         constants=dict(_constants(given)),
         terms={words: x for words, x in arrays.items() if _broadcasts(x, shape) and x.dtype.kind == "f"},
-        places=dict(_places(node, reference, name, arrays, given)),
-        alternatives=alternatives(Again(reference, name)),
+        places=dict(_places(again, arrays, given)),
+        parts=_parts(name, shape, given),
+        families=families(again),
+        alternatives=alternatives(again),
     )
 
 
@@ -49,16 +53,10 @@ def alternatives(again: Again) -> Iterator[Alternative]:
     yield from reruns(again)
     if again.name.kind not in ("output", "update"):
         yield from others(again)
-        yield from linear.formulas(again)
         yield from linear.contributions(again)
+        yield from linear.formulas(again)
         yield from cotangents(again)
         yield from surgery.cuts(again)
-
-
-def settings(node: Node) -> dict[str, Any]:
-    """Constructor arguments of a node, torch's defaults included."""
-    defaults = {name: p.default for name, p in parameters_of(node.op).items() if p.default is not p.empty}
-    return {**defaults, **node.arguments}
 
 
 def _broadcasts(array: Array, shape: tuple[int, ...]) -> bool:
@@ -82,6 +80,9 @@ def _sizes(node: Node, reference: Reference, given: Mapping[str, Any]) -> Iterat
                 yield f"the product of {name}", value ** int(node.op[-2])
     if given.get("num_heads") and given.get("embed_dim"):
         yield "the features of a head", given["embed_dim"] // given["num_heads"]
+    for i, index in enumerate(reference.values.inputs.values()):
+        if index.dtype.kind == "i" and "ignore_index" in given:
+            yield f"the entries of input {i} but those of ignore_index", int((index != given["ignore_index"]).sum())
     for array, shape in arrays.items():
         for count in range(2, len(shape) + 1):
             for axes in combinations(range(len(shape)), count):
@@ -113,81 +114,125 @@ def _around(node: Node, reference: Reference, name: Tensor) -> Iterator[tuple[st
         yield "the cotangent" if len(outputs) == 1 else f"the cotangent of output {cotangent.rpartition('.')[2]}", g
     for parameter, array in values.parameters.get(node.name, {}).items():
         yield parameter if name.kind != "update" or name.name != parameter else f"the old {parameter}", array
-    for x, words in ((x, "the input") for x in inputs[:1] if x.dtype.kind == "f"):
-        # What a normalisation makes of its input is the input, centred, but for a factor of each group.
-        for count in range(1, x.ndim + 1):
-            for axes in combinations(range(x.ndim), count):
-                if prod(x.shape[axis] for axis in axes) > 2:
-                    over = f"axes {', '.join(map(str, axes))}" if count > 1 else f"axis {axes[0]}"
-                    yield f"{words} centred over {over}", x - x.mean(axis=axes, keepdims=True)
+    for t, y in outputs.items():
+        if y.dtype.kind == "f":
+            yield f"the exponential of output {t.name}", np.exp(np.minimum(y, 50))
+    for argument, value in settings(node).items():
+        if isinstance(value, list) and value and all(type(entry) is float for entry in value):
+            yield f"the argument {argument}", np.array(value)
+            yield (
+                f"the argument {argument}, per channel",
+                np.array(value).reshape(-1, *(1,) * max(inputs[0].ndim - 2, 0)),
+            )
+    if inputs[0].dtype.kind == "f":
+        yield from _statistics(inputs[0], settings(node).get("eps"))
     for tensor, gradient in reference.run.tensors.items():
         if tensor.kind in ("parameter", "input") and tensor != name:
             yield f"the gradient of {_called(tensor)}", gradient
+
+
+def _statistics(x: Array, eps: float | None) -> Iterator[tuple[str, Array]]:
+    """The input centred over some axes, which is its normalised self but for a factor; its softmax; what eps does."""
+    for count in range(1, x.ndim + 1):
+        for axes in combinations(range(x.ndim), count):
+            if prod(x.shape[axis] for axis in axes) > 1:
+                over = f"axes {', '.join(map(str, axes))}" if count > 1 else f"axis {axes[0]}"
+                yield f"the input centred over {over}", x - x.mean(axis=axes, keepdims=True)
+                variance = x.var(axis=axes, keepdims=True)
+                if eps and variance.all():
+                    yield f"the standard deviation over {over}", np.sqrt(variance + eps)
+                    yield f"the root of 1 + eps / variance over {over}", np.sqrt(1 + eps / variance)
+    for axis, size in enumerate(x.shape):
+        if size > 1:
+            powers = np.exp(x - x.max(axis=axis, keepdims=True))
+            yield f"the softmax of the input over axis {axis}", powers / powers.sum(axis=axis, keepdims=True)
 
 
 def _called(name: Tensor) -> str:
     return name.name if name.kind == "parameter" else f"input {name.node.rpartition('_input')[2]}"
 
 
-def _places(
-    node: Node, reference: Reference, name: Tensor, arrays: Mapping[str, Array], given: Mapping[str, Any]
-) -> Iterator[tuple[str, Array]]:
-    """Masks of the array's shape: kinks, ties, sides, ignored and repeated indices, gates and heads."""
-    shape = reference.run.tensors[name].shape
+def _places(again: Again, arrays: Mapping[str, Array], given: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
+    """Masks of the array's shape: kinks, sides of them, what is dropped, ignored or repeated, groups, borders."""
+    name, values = again.name, again.reference.values
+    shape = again.reference.run.tensors[name].shape
+    yield from _kinks(again)
+    dropped = next(iter(values.noise.get(again.own.name, ())), np.zeros(()))
+    if dropped.shape == shape and type(given.get("p")) in (int, float):
+        yield "where the layer drops", dropped >= 1 - given["p"]
     for words, x in arrays.items():
-        if x.shape == shape and x.dtype.kind == "f" and name.kind != "parameter" and "gradient" not in words:
+        if x.shape == shape and x.dtype.kind == "f" and words.startswith(AROUND) and "centred" not in words:
             yield f"where {words} is 0", x == 0
-            yield f"where {words} is positive", x > 0
-            yield f"where {words} is negative", x < 0
-            if "centred" not in words:
-                _, inverse, counts = np.unique(x, return_inverse=True, return_counts=True)
-                yield f"where {words} is tied (equal values)", (counts[inverse] > 1).reshape(shape)
+            yield f"where {words} is above 0", x > 0
+            yield f"where {words} is below 0", x < 0
             for bound, value in given.items():
-                if type(value) in (int, float):
+                if type(value) is float or bound in ("threshold", "min_val", "max_val"):
                     yield f"where {words} is {bound}", x == value
                     yield f"where {words} is beyond {bound}", x > value
                     yield f"where {words} is below {bound}", x < value
     for words, index in arrays.items():
-        if index.dtype.kind != "i" or name.kind == "output":
-            continue
-        if len(shape) > 1 and index.size and index.min() >= 0 and index.max() < shape[0] and name.kind == "parameter":
-            counts = np.bincount(index.ravel(), minlength=shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
-            yield f"at rows whose index stands more than once in {words}", np.broadcast_to(counts > 1, shape)
-            yield f"at rows whose index stands once in {words}", np.broadcast_to(counts == 1, shape)
-            yield f"at rows whose index does not stand in {words}", np.broadcast_to(counts == 0, shape)
-        ignored = given.get("ignore_index")
-        if ignored is not None and len(shape) == index.ndim + 1:
-            mask = np.expand_dims(index == ignored, min(1, index.ndim))
-            yield f"where {words} is ignored", np.broadcast_to(mask, shape)
+        if index.dtype.kind == "i" and name.kind != "output" and shape:
+            yield from _indexed(name, shape, words, index, given)
     padding = given.get("padding_idx")
     if padding is not None and name.kind == "parameter":
         yield "at the row of padding_idx", _block(shape, 0, padding % shape[0], padding % shape[0] + 1)
-    yield from _parts(name, shape, given)
+    yield from _groups(shape, given)
     yield from _borders(shape)
 
 
-def _parts(name: Tensor, shape: tuple[int, ...], given: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
-    """Gates, query, key and value, groups, heads: blocks of an axis of a parameter or of channels."""
-    gates = {"LSTM": ("i", "f", "g", "o"), "GRU": ("r", "z", "n")}
-    named: dict[str, tuple[int, tuple[str, ...]]] = {}
-    if name.kind == "parameter":
-        for names in gates.values():
-            if name.name.startswith(("weight_", "bias_")) and shape[0] == len(names) * given.get("hidden_size", 0):
-                named["for gate"] = (0, names)
-        if name.name.startswith("in_proj"):
-            named["for the"] = (0, ("query", "key", "value"))
-    for words, (axis, names) in named.items():
-        size = shape[axis] // len(names)
-        for i, part in enumerate(names):
-            yield f"{words} {part}", _block(shape, axis, i * size, (i + 1) * size)
-    for argument, words in (("groups", "group"), ("num_groups", "group"), ("num_heads", "head")):
+def _kinks(again: Again) -> Iterator[tuple[str, Array]]:
+    """Where the gradient jumps when the inputs change hardly: at kinks and ties."""
+    values, want = again.reference.values, again.reference.run.tensors[again.name]
+    if again.name.kind == "parameter" or again.name.kind == "input":
+        jumps = np.zeros(want.shape, dtype=bool)
+        for seed in range(4):
+            rng = np.random.default_rng(seed)
+            near = {
+                n: x + 1e-9 * rng.standard_normal(x.shape) if x.dtype.kind == "f" else x
+                for n, x in values.inputs.items()
+            }
+            moved = again(changed={"inputs": near})
+            if moved is not None:
+                jumps |= np.abs(moved - want) > 1e-4 * max(float(np.abs(want).max(initial=0)), 1e-300)
+        yield "at kinks or ties", jumps
+
+
+def _indexed(
+    name: Tensor, shape: tuple[int, ...], words: str, index: Array, given: Mapping[str, Any]
+) -> Iterator[tuple[str, Array]]:
+    """Rows of a table by how often they are asked for; samples whose target is ignored."""
+    if name.kind == "parameter" and index.size and index.min() >= 0 and index.max() < shape[0]:
+        counts = np.bincount(index.ravel(), minlength=shape[0]).reshape(-1, *(1,) * (len(shape) - 1))
+        yield f"at rows whose index is repeated in {words}", np.broadcast_to(counts > 1, shape)
+        yield f"at rows whose index stands once in {words}", np.broadcast_to(counts == 1, shape)
+        yield f"at rows whose index is not in {words}", np.broadcast_to(counts == 0, shape)
+    ignored = given.get("ignore_index")
+    if ignored is not None and len(shape) == index.ndim + 1:
+        mask = np.expand_dims(index == ignored, min(1, index.ndim))
+        yield f"where {words} is ignored (ignore_index)", np.broadcast_to(mask, shape)
+
+
+def _parts(name: Tensor, shape: tuple[int, ...], given: Mapping[str, Any]) -> dict[int, tuple[str, ...]]:
+    """Gates of a recurrent layer's parameters, and query, key and value of an attention's."""
+    if name.kind == "parameter" and name.name.startswith("in_proj"):
+        return {0: ("the query", "the key", "the value")}
+    gates = {4: ("i", "f", "g", "o"), 3: ("r", "z", "n")}
+    hidden = given.get("hidden_size")
+    if name.kind == "parameter" and hidden and name.name.startswith(("weight_ih", "weight_hh", "bias_")):
+        return {0: tuple(f"gate {gate}" for gate in gates[shape[0] // hidden])} if shape[0] // hidden in gates else {}
+    return {}
+
+
+def _groups(shape: tuple[int, ...], given: Mapping[str, Any]) -> Iterator[tuple[str, Array]]:
+    """Blocks of an axis that belong to one group or head."""
+    for argument in BLOCKS:
         count = given.get(argument, 1)
         for axis, size in enumerate(shape):
-            if count > 1 and size % count == 0 and size >= count:
+            if count > 1 and size % count == 0:
                 for i in range(count):
                     mask = _block(shape, axis, i * size // count, (i + 1) * size // count)
-                    yield f"for {words} {i} (axis {axis})", mask
-                yield f"for all but {words} 0 (axis {axis})", ~_block(shape, axis, 0, size // count)
+                    yield f"for number {i} of the {argument} (axis {axis})", mask
+                yield f"for all but the first of the {argument} (axis {axis})", ~_block(shape, axis, 0, size // count)
 
 
 def _borders(shape: tuple[int, ...]) -> Iterator[tuple[str, Array]]:

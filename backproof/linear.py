@@ -8,11 +8,11 @@ from itertools import combinations
 
 import numpy as np
 
-from backproof.alternatives import Again
+from backproof.alternatives import Again, settings
 from reference.run import Array
 from reports.evidence import Alternative
 
-ENTRIES = 512
+ENTRIES = 256
 """No Jacobian with more rows is computed: each is one run."""
 
 
@@ -24,6 +24,7 @@ def formulas(again: Again) -> Iterator[Alternative]:
         if again.name.kind == "input" and x is not None and g.shape == y.shape == want.shape == x.shape:
             for words, derivative in _derivatives(x, y, g).items():
                 yield f"is the cotangent times {words}", partial(np.multiply, g, derivative)
+            yield from _without_statistics(again, x, g)
         if again.name.kind == "parameter":
             yield from _sums("the cotangent", g, want)
             for i, z in enumerate(again.reference.values.inputs.values()):
@@ -31,6 +32,32 @@ def formulas(again: Again) -> Iterator[Alternative]:
                     yield from _sums(f"the cotangent times input {i}", g * z, want)
             if y.shape == g.shape:
                 yield from _sums("the cotangent times the output", g * y, want)
+
+
+def _without_statistics(again: Again, x: Array, g: Array) -> Iterator[Alternative]:
+    """What a normalisation gives if its mean and its variance are taken for constants."""
+    eps, weight = (
+        settings(again.own).get("eps"),
+        again.reference.values.parameters.get(again.own.name, {}).get("weight"),
+    )
+    for count in range(1, x.ndim + 1) if eps is not None else ():
+        for axes in combinations(range(x.ndim), count):
+            slope = g / np.sqrt(x.var(axis=axes, keepdims=True) + eps)
+            over = f"over axes {', '.join(map(str, axes))}" if count > 1 else f"over axis {axes[0]}"
+            words = f"mean and variance {over} are taken for constants: the terms of the statistics are missing"
+            yield f"is the cotangent over the standard deviation: {words}", partial(np.array, slope)
+            for shaped in _shapes(weight, x):
+                told = f"is the cotangent times the weight over the standard deviation: {words}"
+                yield told, partial(np.multiply, slope, shaped)
+
+
+def _shapes(weight: Array | None, x: Array) -> Iterator[Array]:
+    """A weight as it lies over the last axes, and over the channels."""
+    if weight is not None:
+        if weight.shape == x.shape[x.ndim - weight.ndim :]:
+            yield weight
+        if x.ndim > 1 and weight.shape == x.shape[1:2]:
+            yield weight.reshape(-1, *(1,) * (x.ndim - 2))
 
 
 def _pairs(again: Again) -> Iterator[tuple[Array, Array]]:
@@ -99,6 +126,12 @@ def contributions(again: Again) -> Iterator[Alternative]:
                     (f"averages instead of adding up what comes along {along}", _average),
                 ):
                     yield words, partial(_combined, jacobian, g, axes, combine)
+        for axis, size in enumerate(g.shape):
+            if again.name.kind == "input" and size > 1 and want.shape[axis : axis + 1] == (size,):
+                words = (
+                    f"keeps to one index of axis {axis}: nothing is carried back from one to another (one step, say)"
+                )
+                yield words, partial(_block_diagonal, again, jacobian, reference, axis)
         if g.size == want.size:
             yield "is that of the diagonal of the Jacobian alone", partial(_diagonal, jacobian, g, want.shape)
             yield "is that of the Jacobian instead of its transpose", partial(_transposed, jacobian, g, want.shape)
@@ -145,3 +178,22 @@ def _diagonal(jacobian: Callable[[], Array | None], g: Array, shape: tuple[int, 
 def _transposed(jacobian: Callable[[], Array | None], g: Array, shape: tuple[int, ...]) -> Array | None:
     rows = jacobian()
     return None if rows is None else (rows.reshape(g.size, g.size) @ g.ravel()).reshape(shape)
+
+
+def _block_diagonal(again: Again, jacobian: Callable[[], Array | None], reference: str, axis: int) -> Array | None:
+    rows, given = jacobian(), again.reference.values.cotangents
+    g, want = given[reference], again.reference.run.tensors[again.name]
+    if rows is None:
+        return None
+    parts = rows.reshape(*g.shape, *want.shape) * g.reshape(*g.shape, *(1,) * want.ndim)
+    others = tuple(a for a in range(g.ndim) if a != axis)
+    own = np.diagonal(np.moveaxis(parts.sum(axis=others), axis + 1, 1))
+    result = np.moveaxis(own, -1, axis)
+    rest = again(changed={"cotangents": {**given, reference: np.zeros_like(g)}})
+    if rest is not None and rest.any():
+        result = result + np.where(_last_index(want.shape, axis), rest, 0)
+    return np.asarray(result)
+
+
+def _last_index(shape: tuple[int, ...], axis: int) -> Array:
+    return np.expand_dims(np.arange(shape[axis]) == shape[axis] - 1, [*range(1, len(shape) - axis)])

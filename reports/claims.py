@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import combinations, permutations
-from math import comb
+from itertools import combinations, permutations, product
 
 import numpy as np
 
 from reports.agreement import Array
 from reports.evidence import Case
 from reports.factors import factor, named
+from reports.places import place, zero_there
 
-NO_AXES: tuple[int, ...] = ()
+STEPS = 12
+"""Evaluations of the secant method at most."""
 
 
 def plain(case: Case) -> Iterator[str]:
@@ -23,7 +24,7 @@ def plain(case: Case) -> Iterator[str]:
         yield "has the wrong sign"
     found = factor(case, case.want)
     if found and case.fits(found[0] * case.want):
-        words = named(case, *found)
+        words = named(case, *found, far=False)
         if words:
             yield f"is {words}"
 
@@ -34,6 +35,16 @@ def permuted(case: Case) -> Iterator[str]:
     for axes in permutations(range(want.ndim)) if want.ndim < 6 else ():
         if want.transpose(axes).shape == want.shape and case.fits(want.transpose(axes)):
             yield "is transposed" if want.ndim == 2 else f"has its axes in the order {axes}"
+
+
+def exchanged_parts(case: Case) -> Iterator[str]:
+    """Gates, or query, key and value, in the place of one another."""
+    for axis, names in case.evidence.parts.items():
+        for order in _orders(case, axis, len(names)):
+            wrong = [
+                f"{names[taken]} in the place of {name}" for name, taken in zip(names, order) if names[taken] != name
+            ]
+            yield f"has the numbers of {', of '.join(wrong)}"
 
 
 def moved(case: Case) -> Iterator[str]:
@@ -49,10 +60,23 @@ def moved(case: Case) -> Iterator[str]:
                 yield f"is shifted by {by} along axis {axis}"
         for blocks in (2, 3, 4):
             if size % blocks == 0:
-                parts = np.split(want, blocks, axis)
-                for order in permutations(range(blocks)):
-                    if case.fits(np.concatenate([parts[i] for i in order], axis)):
-                        yield f"has the {blocks} blocks of axis {axis} in the order {order}"
+                for order in _orders(case, axis, blocks):
+                    yield f"has blocks {', '.join(map(str, order))} of axis {axis} where 0 to {blocks - 1} belong"
+
+
+def _orders(case: Case, axis: int, blocks: int) -> Iterator[tuple[int, ...]]:
+    """Ways in which equal blocks of an axis stand in the place of one another, some of them perhaps several times."""
+    if case.want.shape[axis] % blocks:
+        return
+    wanted, came = np.split(case.want, blocks, axis), np.split(case.got, blocks, axis)
+    choices = [[i for i in range(blocks) if _near(case, c, wanted[i])] for c in came]
+    for order in product(*choices):
+        if case.fits(np.concatenate([wanted[i] for i in order], axis)):
+            yield order
+
+
+def _near(case: Case, came: Array, wanted: Array) -> bool:
+    return bool((np.abs(came - wanted) <= case.allowed(wanted).max()).all())
 
 
 def reshaped(got: Array, case: Case) -> Iterator[str]:
@@ -90,7 +114,8 @@ def alternative(case: Case) -> Iterator[str]:
     """Exactly what another mistake would give."""
     for words, candidate in case.alternatives():
         if case.fits(candidate):
-            yield words
+            where = None if case.wrong.all() else place(case)
+            yield words if where is None else f"{words}; it is wrong only {where}{zero_there(case)}"
 
 
 def scaled_alternative(case: Case) -> Iterator[str]:
@@ -103,13 +128,45 @@ def scaled_alternative(case: Case) -> Iterator[str]:
             meaning = named(case, *found)
             if meaning:
                 yield f"{words}, {meaning.replace('the reference', 'it')}"
+        for name, term in case.evidence.terms.items():
+            if case.fits(candidate * np.broadcast_to(term, candidate.shape)):
+                yield f"{words}, times {name}"
+
+
+def other_value(case: Case) -> Iterator[str]:
+    """What a number of the layer gives at another value, found by the secant method on the worst entry."""
+    at = np.unravel_index(int(np.argmax(np.abs(case.offset) / np.maximum(case.bound, 1e-300))), case.want.shape)
+    for name, value, evaluate in case.evidence.families:
+        low, high = (value, float(case.want[at])), (0.9 * value + 0.05, 0.0)
+        for _ in range(STEPS):
+            candidate = evaluate(high[0])
+            if candidate is None or candidate.shape != case.want.shape or not np.isfinite(candidate).all():
+                break
+            if case.fits(candidate):
+                yield f"is that of the layer with {name}={high[0]:.6g} instead of {value:.6g}"
+                break
+            high = (high[0], float(candidate[at]))
+            slope = (high[1] - low[1]) / (high[0] - low[0]) if high[0] != low[0] else 0.0
+            if not slope:
+                break
+            low, high = high, (high[0] + (float(case.got[at]) - high[1]) / slope, 0.0)
+
+
+def times_a_term(case: Case) -> Iterator[str]:
+    """Multiplied by something once too often, or once too little."""
+    for name, term in case.evidence.terms.items():
+        full = np.broadcast_to(term, case.want.shape)
+        if case.fits(case.want * full):
+            yield f"is {name} times the reference"
+        if full.all() and case.fits(case.want / full):
+            yield f"is the reference divided by {name}"
 
 
 def unnamed_factor(case: Case) -> Iterator[str]:
-    """A factor that is no size that is known."""
+    """Any other factor."""
     found = factor(case, case.want)
     if found and case.telling.sum() > 1 and case.fits(found[0] * case.want):
-        yield f"is {found[0]:.7g} times the reference"
+        yield f"is {named(case, *found) or f'{found[0]:.7g} times the reference'}"
 
 
 def off_by_a_term(case: Case) -> Iterator[str]:
@@ -158,11 +215,13 @@ def _multiple(case: Case, axes: tuple[int, ...], terms: Mapping[str, Array]) -> 
     if len(terms) == 1:
         name, value = next(iter(terms)), float(coefficients[0, 0, 0] / scale[0])
         what = "a constant" if each else f"the constant {value:.6g}"
+        why = ": the term of a mean or a sum is missing or wrong" if each else ""
         if name:
             what = f"a multiple of {name}" if each else f"{value:.6g} times {name}"
-        yield f"is off by {what}{each}"
+            why = ": a term is missing or wrong"
+        yield f"is off by {what}{each}{why}"
     else:
-        yield f"is off by a constant and a multiple of {list(terms)[1]}{each}: the terms of a mean and a variance"
+        yield f"is off by a constant and a multiple of {list(terms)[1]}{each}: the terms of statistics"
 
 
 def factor_along_axes(case: Case) -> Iterator[str]:
@@ -179,103 +238,6 @@ def factor_along_axes(case: Case) -> Iterator[str]:
             unlike = np.abs(share - 1)[tellers > 0] > 1e-3
             if unlike.sum() > 1 and case.fits(share * case.want):
                 yield f"has a factor of its own for each index of {_axes(axes)}"
-
-
-def at_a_place(case: Case) -> Iterator[str]:
-    """Right everywhere but at a place: what it is there, or that it is wrong there."""
-    places = sorted(_places(case).items(), key=lambda place: int(place[1].sum()))
-    holding = {name: mask for name, mask in places if not case.wrong[~mask].any()}
-    for name, mask in holding.items():
-        for what, candidate in _there(case, mask):
-            if case.fits(np.where(mask, candidate, case.want)):
-                yield f"is {what} {name}, and right elsewhere"
-    for name, mask in holding.items():
-        for words, candidate in case.alternatives():
-            if case.fits(np.where(mask, candidate, case.want)):
-                yield f"{words}, but only {name}"
-    wrong = int(case.wrong.sum())
-    for name, mask in holding.items():
-        size = int(mask.sum())
-        by_chance = comb(size, wrong) / comb(mask.size, wrong)
-        if wrong == size or (2 * wrong >= size and by_chance < 1e-3):
-            yield f"is wrong only {name}{zero_there(case)}"
-
-
-def _there(case: Case, mask: Array) -> Iterator[tuple[str, Array]]:
-    yield "zero", np.zeros_like(case.want)
-    yield "of the wrong sign", -case.want
-    found = factor(case, case.want, mask)
-    if found and (mask & case.telling).sum() > 1:
-        value, tolerance = found
-        yield named(case, value, tolerance) or f"{value:.7g} times the reference", value * case.want
-    for name, term in case.evidence.terms.items():
-        yield name, np.broadcast_to(term, case.want.shape)
-    values = case.got[mask]
-    if len(values) > 1:
-        yield f"the constant {values[0]:.6g}", np.full(case.want.shape, values[0])
-
-
-def _places(case: Case) -> dict[str, Array]:
-    shape = case.want.shape
-    found = {name: np.broadcast_to(mask, shape).astype(bool) for name, mask in case.evidence.places.items()}
-    found["where the reference is 0"] = case.want == 0
-    found |= _blocks(case)
-    for name, term in case.evidence.terms.items():
-        found |= _beyond(case, name, np.broadcast_to(term, shape).astype(np.float64))
-    return {name: mask for name, mask in found.items() if mask.any() and not mask.all()}
-
-
-def _blocks(case: Case) -> dict[str, Array]:
-    """For each axis along which only some neighbouring indices are wrong: these."""
-    found = {}
-    for axis, size in enumerate(case.want.shape if case.want.ndim > 1 else ()):
-        hit = np.flatnonzero(case.wrong.any(axis=tuple(i for i in range(case.want.ndim) if i != axis)))
-        first, last = int(hit[0]), int(hit[-1])
-        if last - first < size - 1 and case.wrong.sum() > 1:
-            indices = f"index {first}" if first == last else f"indices {first} to {last}"
-            inside = np.expand_dims(
-                (np.arange(size) >= first) & (np.arange(size) <= last), [*range(1, case.want.ndim - axis)]
-            )
-            found[f"at {indices} of axis {axis} (size {size})"] = np.broadcast_to(inside, case.want.shape)
-    return found
-
-
-def _beyond(case: Case, name: str, values: Array) -> dict[str, Array]:
-    """Masks beyond a threshold that divide right from wrong; only where chance would hardly do so."""
-    right, wrong = ~case.wrong, case.wrong
-    if not right.any() or comb(values.size, int(wrong.sum())) < 10_000:
-        return {}
-    found = {}
-    for what, size in ((name, values), (f"the magnitude of {name}", np.abs(values))):
-        low, high = float(size[wrong].min()), float(size[wrong].max())
-        if low > size[right].max():
-            found[f"where {what} is at least {low:.4g}"] = size >= low
-        if high < size[right].min():
-            found[f"where {what} is at most {high:.4g}"] = size <= high
-    return found
-
-
-def entries(case: Case) -> Iterator[str]:
-    """The places as numbers; always true."""
-    yield f"is wrong at {numbered(case.wrong)}{zero_there(case)}"
-
-
-def zero_there(case: Case) -> str:
-    """Say that what is wrong is zero."""
-    return ", where it is zero" if case.wrong.any() and not case.got[case.wrong].any() else ""
-
-
-def numbered(wrong: Array) -> str:
-    """Say where: one index of an axis, or how many entries."""
-    count = int(wrong.sum())
-    if count == wrong.size:
-        return "all entries"
-    for axis, size in enumerate(wrong.shape):
-        hit = np.flatnonzero(wrong.any(axis=tuple(i for i in range(wrong.ndim) if i != axis)))
-        if len(hit) == 1 and size > 1 and wrong.ndim > 1 and count > 1:
-            return f"index {hit[0]} of axis {axis} (size {size}) alone"
-    place = ", ".join(str(i) for i in np.argwhere(wrong)[0])
-    return f"{count} of {wrong.size} entries, the first at [{place}]"
 
 
 def _several(case: Case, array: Array) -> bool:

@@ -7,21 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from reports import claims
+from reports import claims, places
 from reports.agreement import Array
 from reports.evidence import Case, Evidence
 
 CLAIMS: tuple[Callable[[Case], Iterator[str]], ...] = (
     claims.plain,
     claims.permuted,
+    claims.exchanged_parts,
     claims.alternative,
     claims.moved,
     claims.unnamed_factor,
     claims.off_by_a_term,
-    claims.at_a_place,
+    claims.times_a_term,
+    claims.other_value,
     claims.scaled_alternative,
+    places.at_a_place,
     claims.factor_along_axes,
-    claims.entries,
+    places.entries,
 )
 """From the most specific to the one that always holds."""
 
@@ -57,10 +60,10 @@ def diagnose(got: Any, want: Array, bound: float | Array, evidence: Evidence | N
             return None
         strange = ~np.isfinite(got) & case.wrong
         if strange.any():
-            return f"is not finite at {claims.numbered(strange)}"
+            return f"is not finite at {places.numbered(strange)}"
         strange = ~np.isfinite(want) & case.wrong
         if strange.any():
-            return f"is finite at {claims.numbered(strange)}, where the reference is not"
+            return f"is finite at {places.numbered(strange)}, where the reference is not"
         return next(claim for kind in CLAIMS for claim in kind(case))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
@@ -18,6 +18,7 @@ ROUNDING = 64.0
 """Units in the last place that a candidate of another size than the reference may be off."""
 
 Alternative: TypeAlias = tuple[str, Callable[[], "Array | None"]]
+Family: TypeAlias = tuple[str, float, Callable[[float], "Array | None"]]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,10 @@ class Evidence:
         Arrays of which the array may be off by a multiple, ``{"the input": x}``.
     places
         Masks by what is true there, ``{"where the input is 0": x == 0}``.
+    parts
+        Names of the equal blocks that an axis consists of, by axis: ``{0: ("gate i", "gate f", "gate g", "gate o")}``.
+    families
+        What the array would be with a number at another value: its name, its value, and a function of the value.
     alternatives
         What other mistakes would give: a clause, ``"is that of the layer with eps=0"``, and a function that returns the
         whole array, or None where there is no such thing. It is called only if it comes to that.
@@ -43,10 +48,12 @@ class Evidence:
     constants: Mapping[str, float] = field(default_factory=dict)
     terms: Mapping[str, Array] = field(default_factory=dict)
     places: Mapping[str, Array] = field(default_factory=dict)
+    parts: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    families: Iterable[Family] = ()
     alternatives: Iterable[Alternative] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """Two arrays of one shape, in float64, that differ by more than the bound.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import chain, combinations
 from math import isclose, sqrt
 
 import numpy as np
@@ -22,22 +22,28 @@ def factor(case: Case, reference: Array, where: Array | None = None) -> tuple[fl
     return found, float(2 * case.bound[top] / size[top]) + 8 * case.eps * abs(found)
 
 
-def named(case: Case, value: float, tolerance: float) -> str | None:
-    """Say what a factor is, as ``6 times the reference: a mean over axis 0 of input 0 (6) is missing``; or None."""
+def named(case: Case, value: float, tolerance: float, far: bool = True) -> str | None:
+    """Say what a factor is, as ``6 times the reference: a mean over axis 0 of input 0 (6) is missing``; or None.
+
+    Products and quotients of two sizes are only looked at if ``far``: so many of them are near any number.
+    """
     if tolerance > 0.02 * abs(value):
         return None
-    return next(
-        (words for number, words in _meanings(case) if isclose(value, number, rel_tol=0, abs_tol=tolerance)), None
-    )
+    meanings = chain(_near(case), _far(case)) if far else _near(case)
+    return next((words for number, words in meanings if isclose(value, number, rel_tol=0, abs_tol=tolerance)), None)
 
 
-def _meanings(case: Case) -> Iterator[tuple[float, str]]:
-    sizes: dict[int, str] = {}
+def _sizes(case: Case) -> dict[int, str]:
+    """Sizes with up to three of the names that each has."""
+    names: dict[int, list[str]] = {}
     for name, n in case.evidence.sizes.items():
         if n > 1:
-            sizes[n] = (
-                f"{sizes[n]} or {name}" if sizes.get(n, "").count(" or ") < 2 and n in sizes else sizes.get(n, name)
-            )
+            names.setdefault(n, []).append(name)
+    return {n: " or ".join(several[:3]) for n, several in names.items()}
+
+
+def _near(case: Case) -> Iterator[tuple[float, str]]:
+    sizes = _sizes(case)
     for n, name in sizes.items():
         yield n, f"{n} times the reference: a mean over {name} ({n}) is missing"
         yield 1 / n, f"1/{n} of the reference: a mean over {name} ({n}) where a sum belongs"
@@ -54,14 +60,17 @@ def _meanings(case: Case) -> Iterator[tuple[float, str]]:
         yield 1 / n, f"1/{n} of the reference"
         yield -n, f"minus {n} times the reference"
         yield -1 / n, f"minus 1/{n} of the reference"
+
+
+def _far(case: Case) -> Iterator[tuple[float, str]]:
+    sizes = _sizes(case)
     for n, name in sizes.items():
         yield -n, f"minus {n} times the reference: the sign is wrong and a mean over {name} ({n}) is missing"
         yield -1 / n, f"minus 1/{n} of the reference: the sign is wrong and a mean over {name} ({n}) is one too many"
         yield n * n, f"{n * n} times the reference: two means over {name} ({n}) are missing"
         yield 1 / (n * n), f"1/{n * n} of the reference: two means over {name} ({n}) where sums belong"
-        for bessel in (n / (n - 1), (n - 1) / n):
-            shown = f"{n}/{n - 1}" if bessel > 1 else f"{n - 1}/{n}"
-            yield bessel, f"{shown} of the reference: {n} and {n - 1} are confused, {name} being {n}"
+        yield n / (n - 1), f"{n}/{n - 1} of the reference: {n} and {n - 1} are confused, {name} being {n}"
+        yield (n - 1) / n, f"{n - 1}/{n} of the reference: {n} and {n - 1} are confused, {name} being {n}"
     for (n, one), (m, other) in combinations(sizes.items(), 2):
         both = f"{one} ({n}) and {other} ({m})"
         yield n * m, f"{n * m} times the reference: means over {both} are missing"

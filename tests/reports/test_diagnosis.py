@@ -50,7 +50,7 @@ def changed(array, index, value):
         (
             changed(WANT, (slice(None), 6), 9),
             WANT,
-            "is the constant 9 at index 6 of axis 1 (size 7), and right elsewhere",
+            "is the constant 9 at the last index of axis 1 (size 7), and right elsewhere",
         ),
         (
             changed(WANT, (0, slice(None)), 0),
