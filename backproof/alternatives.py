@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, permutations
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,12 @@ WORDS = (
 )
 """Families of strings that torch's constructors take."""
 
+
+FEW = 3
+"""Along a longer axis only the first and the last index are looked at."""
+
+NEAR = 2.0**-40
+"""Step by which an input is moved off a kink."""
 
 BLOCKS = ("groups", "num_groups", "num_heads")
 """Arguments that say into how many blocks channels are divided."""
@@ -230,7 +237,12 @@ def _constant_statistics(again: Again) -> Iterator[Alternative]:
 
 def _inputs(again: Again) -> Iterator[Alternative]:
     """An input ignored, taken for another or for the output."""
-    inputs = {n: x for n, x in again.reference.values.inputs.items() if x.dtype.kind == "f"}
+    given = again.reference.values.inputs
+    for i, (name, index) in enumerate(given.items()):
+        if index.dtype.kind == "i":
+            words = f"is that with all of input {i} set to index 0 (one row)"
+            yield words, _with(again, "inputs", name, partial(np.zeros_like, index))
+    inputs = {n: x for n, x in given.items() if x.dtype.kind == "f"}
     numbers = {n: i for i, n in enumerate(again.reference.values.inputs)}
     outputs = {t: y for t, y in again.reference.run.tensors.items() if t.kind == "output"}
     for name, x in inputs.items():
@@ -247,6 +259,9 @@ def _inputs(again: Again) -> Iterator[Alternative]:
             if y.shape == x.shape and again.name.kind != "output":
                 words = f"is taken at the output (output {t.name}) instead of the input (input {numbers[name]})"
                 yield words, changed(partial(np.array, y))
+        if again.name.kind != "output":
+            for favoured, ramp in _ramps(x.shape).items():
+                yield f"is that with kinks and ties broken in favour of {favoured}", changed(partial(np.add, x, ramp))
         if len(inputs) > 1:
             yield f"is that of the layer without input {numbers[name]} (zeros)", changed(partial(np.zeros_like, x))
         for other, z in inputs.items():
@@ -260,12 +275,25 @@ def _dealt(array: Array, axis: int, count: int) -> Array:
     return parts.swapaxes(axis, axis + 1).reshape(array.shape)
 
 
+def _ramps(shape: tuple[int, ...]) -> dict[str, Array]:
+    """Steps far above rounding and far below the data, so that of equal entries another one wins."""
+    first = NEAR * np.arange(prod(shape), 0, -1).reshape(shape)
+    column = NEAR * np.arange(prod(shape), 0, -1).reshape(shape[::-1]).T
+    return {
+        "the last": -first,
+        "the first": first,
+        "the first in column-major order": column,
+        "the last in column-major order": -column,
+    }
+
+
 def others(again: Again) -> Iterator[Alternative]:
     """Yield the gradient of something else, or the cotangent itself."""
     for name, array in again.reference.run.tensors.items():
         if name != again.name and name.kind in ("parameter", "input"):
             called = name.name if name.kind == "parameter" else f"input {name.node.rpartition('_input')[2]}"
-            yield f"is the gradient of another: of {called}", partial(np.array, array)
+            kind = "another" if name.kind == again.name.kind else "an" if name.kind == "input" else "a"
+            yield f"is the gradient of {kind} {name.kind}, {called}", partial(np.array, array)
     want = again.reference.run.tensors[again.name]
     for reference, g in again.reference.values.cotangents.items():
         if g.shape == want.shape:
@@ -290,7 +318,7 @@ def cotangents(again: Again) -> Iterator[Alternative]:
                 yield f"is that with the first index along {along} for all", changed(partial(_spread, g, axis, 0))
                 yield f"is that with the last index along {along} for all", changed(partial(_spread, g, axis, -1))
                 yield f"is that with the mean along {along} for all", changed(partial(_averaged, g, axis))
-            for i in range(size) if size > 1 else ():
+            for i in sorted({0, size - 1} if size > FEW else range(size)) if size > 1 else ():
                 which = "the last index" if i == size - 1 else f"index {i}"
                 words = f"{which} of axis {axis} (size {size}) of the {what}"
                 yield f"lacks what {words} adds", changed(partial(_masked, g, axis, i, False))

@@ -12,7 +12,7 @@ from backproof.alternatives import Again, settings
 from reference.run import Array
 from reports.evidence import Alternative
 
-ENTRIES = 256
+ENTRIES = 128
 """No Jacobian with more rows is computed: each is one run."""
 
 
@@ -126,15 +126,15 @@ def contributions(again: Again) -> Iterator[Alternative]:
                     (f"averages instead of adding up what comes along {along}", _average),
                 ):
                     yield words, partial(_combined, jacobian, g, axes, combine)
+        if g.size == want.size:
+            yield "is that of the diagonal of the Jacobian alone", partial(_diagonal, jacobian, g, want.shape)
+            yield "is that of the Jacobian instead of its transpose", partial(_transposed, jacobian, g, want.shape)
         for axis, size in enumerate(g.shape):
-            if again.name.kind == "input" and size > 1 and want.shape[axis : axis + 1] == (size,):
+            if again.name.kind == "input" and want.ndim > 1 and size > 1 and want.shape[axis : axis + 1] == (size,):
                 words = (
                     f"keeps to one index of axis {axis}: nothing is carried back from one to another (one step, say)"
                 )
                 yield words, partial(_block_diagonal, again, jacobian, reference, axis)
-        if g.size == want.size:
-            yield "is that of the diagonal of the Jacobian alone", partial(_diagonal, jacobian, g, want.shape)
-            yield "is that of the Jacobian instead of its transpose", partial(_transposed, jacobian, g, want.shape)
 
 
 def _jacobian(again: Again, reference: str) -> Array | None:

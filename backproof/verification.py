@@ -19,7 +19,7 @@ from reference import Architecture, Node, Reference, Run, Tensor, Twin, Values, 
 from reference.differences import Estimate
 from reference.run import Array, magnitude
 from reference.values import representable
-from reports import Agreement, TensorAgreement, diagnose, measure
+from reports import Agreement, Suspect, TensorAgreement, measure, most_telling
 
 SAFETY = 64.0
 """How many times the rounding that sensitivity predicts is still called agreement; docs/verdicts.md derives it."""
@@ -286,16 +286,25 @@ class Verification:
             compared = zip(reference.run.tensors, self._against_autograd(reference, found, dtype))
             wrong = [name for name, result in compared if result.verdict == "disagree"]
             if wrong:
-                return Blame(node, self._why(node, reference, found, wrong[0], dtype))
+                return Blame(node, self._why(node, reference, found, wrong, dtype))
         for node in self.architecture.nodes:
             if any(t.verdict == "disagree" for t in self._against_differences(node, dtype)):
                 return Blame(node, "it agrees with PyTorch, but is not the derivative of its own forward")
         return Blame(None, "every node agrees alone: the composition is wrong")
 
-    def _why(self, node: Node, reference: Reference, found: Run, name: Tensor, dtype: str) -> str | None:
-        bound = rounding(self._sensitivity(reference, name), dtype)
-        told = diagnose(found.tensors.get(name), reference.run.tensors[name], bound, gather(node, reference, name))
-        return f"{_called(name.kind, self._labels(name)['name'])} {told}" if told else None
+    def _why(self, node: Node, reference: Reference, found: Run, wrong: list[Tensor], dtype: str) -> str | None:
+        """Diagnose the wrong arrays of a node: what goes forward, or else what comes back."""
+        ahead = [name for name in wrong if name.kind in ("output", "update")]
+        return most_telling(
+            Suspect(
+                _called(name.kind, self._labels(name)["name"]),
+                found.tensors.get(name),
+                reference.run.tensors[name],
+                rounding(self._sensitivity(reference, name), dtype),
+                gather(node, reference, name),
+            )
+            for name in ahead or wrong
+        )
 
     def _malformed(self, error: WrongArray, dtype: str) -> TensorAgreement:
         label = Tensor(error.kind, error.node.name, error.name)

@@ -37,6 +37,15 @@ def permuted(case: Case) -> Iterator[str]:
             yield "is transposed" if want.ndim == 2 else f"has its axes in the order {axes}"
 
 
+def spread(case: Case) -> Iterator[str]:
+    """The same number along some axes: the sum or the mean over them."""
+    for count in range(1, case.want.ndim + 1):
+        for axes in combinations(range(case.want.ndim), count):
+            for word, combine in (("summed", np.sum), ("averaged", np.mean)):
+                if case.fits(np.broadcast_to(combine(case.want, axis=axes, keepdims=True), case.want.shape)):
+                    yield f"is {word} over {_axes(axes)}, too: the same number all along"
+
+
 def exchanged_parts(case: Case) -> Iterator[str]:
     """Gates, or query, key and value, in the place of one another."""
     for axis, names in case.evidence.parts.items():
@@ -114,20 +123,24 @@ def alternative(case: Case) -> Iterator[str]:
     """Exactly what another mistake would give."""
     for words, candidate in case.alternatives():
         if case.fits(candidate):
-            where = None if case.wrong.all() else place(case)
-            yield words if where is None else f"{words}; it is wrong only {where}{zero_there(case)}"
+            yield words + _where(case)
+
+
+def _where(case: Case) -> str:
+    where = None if case.wrong.all() else place(case)
+    return f"; it is wrong only {where}{zero_there(case)}" if where else ""
 
 
 def scaled_alternative(case: Case) -> Iterator[str]:
     """What another mistake would give, with the wrong sign, with a factor, or added to what is right."""
     for words, candidate in case.alternatives():
         if case.fits(-candidate):
-            yield f"{words}, with the wrong sign"
+            yield f"{words}, with the wrong sign{_where(case)}"
         found = factor(case, candidate)
         if found and _several(case, candidate) and case.fits(found[0] * candidate):
             meaning = named(case, *found)
             if meaning:
-                yield f"{words}, {meaning.replace('the reference', 'it')}"
+                yield f"{words}, {meaning.replace('the reference', 'it')}{_where(case)}"
         for name, term in case.evidence.terms.items():
             if case.fits(candidate * np.broadcast_to(term, candidate.shape)):
                 yield f"{words}, times {name}"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,19 +14,33 @@ from reports.evidence import Case, Evidence
 CLAIMS: tuple[Callable[[Case], Iterator[str]], ...] = (
     claims.plain,
     claims.permuted,
+    claims.spread,
     claims.exchanged_parts,
     claims.alternative,
-    claims.moved,
     claims.unnamed_factor,
     claims.off_by_a_term,
     claims.times_a_term,
     claims.other_value,
     claims.scaled_alternative,
     places.at_a_place,
+    claims.moved,
     claims.factor_along_axes,
     places.entries,
 )
 """From the most specific to the one that always holds."""
+
+CLEAR = CLAIMS.index(claims.other_value)
+"""Where one array has a claim of this rank or a better one, no other array is asked."""
+
+
+class Suspect(NamedTuple):
+    """A wrong array: what it is called, what came, the reference, the error that rounding explains, the evidence."""
+
+    name: str
+    got: Any
+    want: Array
+    bound: float | Array
+    evidence: Evidence
 
 
 def diagnose(got: Any, want: Array, bound: float | Array, evidence: Evidence | None = None) -> str | None:
@@ -45,26 +59,47 @@ def diagnose(got: Any, want: Array, bound: float | Array, evidence: Evidence | N
     -------
     A clause that completes "the gradient of weight ...", or None if nothing is wrong.
     """
+    found = _explained(got, want, bound, evidence or Evidence())
+    return found[1] if found else None
+
+
+def most_telling(suspects: Iterable[Suspect]) -> str | None:
+    """Name the mistake by the array that tells most of it, ``gradient of bias is 2 times the reference``.
+
+    A local mistake may show as one factor, or in one gate, in a parameter, and all over the input.
+    """
+    best: tuple[int, str] | None = None
+    for suspect in suspects:
+        found = _explained(*suspect[1:])
+        if found and (best is None or found[0] < best[0]):
+            best = (found[0], f"{suspect.name} {found[1]}")
+        if best and best[0] <= CLEAR:
+            break
+    return best[1] if best else None
+
+
+def _explained(got: Any, want: Array, bound: float | Array, evidence: Evidence) -> tuple[int, str] | None:
+    """Return a claim and its rank; the smaller, the more specific."""
     if not isinstance(got, np.ndarray):
-        return "is missing" if got is None else f"is {type(got).__name__}, wanted an array"
+        return 0, "is missing" if got is None else f"is {type(got).__name__}, wanted an array"
     dtype = got.dtype if got.dtype.kind == "f" else np.dtype("float64")
     eps = float(np.finfo(dtype).eps)
     with np.errstate(all="ignore"):
         given, want = got.astype(np.float64), want.astype(np.float64)
         reshaped = given.shape != want.shape
         got, want = (np.zeros_like(want), want) if reshaped else _alike(given, want, float(np.finfo(dtype).max))
-        case = Case(got, want, np.broadcast_to(bound, want.shape), eps, evidence or Evidence())
+        case = Case(got, want, np.broadcast_to(bound, want.shape), eps, evidence)
         if reshaped:
-            return next(claims.reshaped(given, case))
+            return 0, next(claims.reshaped(given, case))
         if not case.wrong.any():
             return None
         strange = ~np.isfinite(got) & case.wrong
         if strange.any():
-            return f"is not finite at {places.numbered(strange)}"
+            return 0, f"is not finite at {places.numbered(strange)}"
         strange = ~np.isfinite(want) & case.wrong
         if strange.any():
-            return f"is finite at {places.numbered(strange)}, where the reference is not"
-        return next(claim for kind in CLAIMS for claim in kind(case))
+            return 0, f"is finite at {places.numbered(strange)}, where the reference is not"
+        return next((rank, claim) for rank, kind in enumerate(CLAIMS) for claim in kind(case))
 
 
 def _alike(got: Array, want: Array, largest: float) -> tuple[Array, Array]:
