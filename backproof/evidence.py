@@ -68,18 +68,19 @@ def _sizes(node: Node, reference: Reference, given: Mapping[str, Any]) -> Iterat
     inputs = {f"input {i}": x.shape for i, x in enumerate(reference.values.inputs.values())}
     outputs = {f"output {t.name}": y.shape for t, y in reference.run.tensors.items() if t.kind == "output"}
     arrays = inputs | outputs
+    if given.get("num_heads") and given.get("embed_dim"):
+        yield "the features of a head", given["embed_dim"] // given["num_heads"]
+    kernel = given.get("kernel_size")
+    if type(kernel) is int and node.op[-2:] in ("2d", "3d"):
+        yield "the window", kernel ** int(node.op[-2])
+    elif isinstance(kernel, list | tuple):
+        yield "the window", prod(kernel)
     for array, shape in arrays.items():
         for axis, n in enumerate(shape):
             yield f"axis {axis} of {array}", n
     for name, value in given.items():
-        if isinstance(value, list | tuple) and all(type(n) is int for n in value):
-            yield f"the product of {name}", prod(value)
-        elif type(value) is int:
+        if type(value) is int:
             yield name, value
-            if name == "kernel_size" and node.op[-2:] in ("2d", "3d"):
-                yield f"the product of {name}", value ** int(node.op[-2])
-    if given.get("num_heads") and given.get("embed_dim"):
-        yield "the features of a head", given["embed_dim"] // given["num_heads"]
     for i, index in enumerate(reference.values.inputs.values()):
         if index.dtype.kind == "i" and "ignore_index" in given:
             yield f"the entries of input {i} but those of ignore_index", int((index != given["ignore_index"]).sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations, permutations, product
+from math import comb
 
 import numpy as np
 
@@ -11,6 +12,9 @@ from reports.agreement import Array
 from reports.evidence import Case
 from reports.factors import factor, named
 from reports.places import place, zero_there
+
+FEW = 20
+"""In so few ways wrong entries may lie anywhere, and happen to lie at some place."""
 
 STEPS = 12
 """Evaluations of the secant method at most."""
@@ -127,8 +131,13 @@ def alternative(case: Case) -> Iterator[str]:
 
 
 def _where(case: Case) -> str:
-    where = None if case.wrong.all() else place(case)
-    return f"; it is wrong only {where}{zero_there(case)}" if where else ""
+    """Say where the mistake shows, if not everywhere."""
+    if case.wrong.all():
+        return ""
+    where = place(case) if comb(case.wrong.size, int(case.wrong.sum())) >= FEW else None
+    if where:
+        return f"; it is wrong only {where}{zero_there(case)}"
+    return "; it is zero where it is wrong" if zero_there(case) else ""
 
 
 def scaled_alternative(case: Case) -> Iterator[str]:

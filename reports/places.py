@@ -24,7 +24,8 @@ def at_a_place(case: Case) -> Iterator[str]:
         for what, candidate in _there(case, mask):
             if case.fits(np.where(mask, candidate, case.want)):
                 yield f"is {what} {name}, and right elsewhere"
-    for name, mask in holding.items():
+    exactly = {name: mask for name, mask in holding.items() if (mask == case.wrong).all()}
+    for name, mask in (exactly or holding).items():
         for words, candidate in case.alternatives():
             if case.fits(np.where(mask, candidate, case.want)):
                 yield f"{words}, but only {name}"
