@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import combinations, permutations
 from math import prod
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -44,12 +44,26 @@ def settings(node: Node) -> dict[str, Any]:
     return {**defaults, **node.arguments}
 
 
+Tensors: TypeAlias = Mapping[Tensor, Array]
+Rerun: TypeAlias = tuple[str, Callable[[], "Tensors | None"]]
+
+
 @dataclass(frozen=True)
 class Again:
-    """One array of a node, computed by PyTorch under other circumstances."""
+    """A node, run by PyTorch under other circumstances for the sake of one of its arrays.
+
+    What such a run yields for the node's other arrays is remembered in ``memory``, by the words of the alternative.
+    """
 
     reference: Reference
     name: Tensor
+    memory: dict[str, Tensors | None]
+
+    def remembered(self, words: str, evaluate: Callable[[], Tensors | None]) -> Array | None:
+        """The array under circumstances that these words describe; it runs if that was not run before."""
+        if words not in self.memory:
+            self.memory[words] = evaluate()
+        return (self.memory[words] or {}).get(self.name)
 
     @property
     def own(self) -> Node:
@@ -62,7 +76,7 @@ class Again:
         training: bool | None = None,
         perturb: Perturbation | None = None,
         changed: Mapping[str, Mapping[str, Array]] | None = None,
-    ) -> Array | None:
+    ) -> Tensors | None:
         """Run it, with some values ``changed`` (``parameters``, ``inputs``, ``cotangents``); None if torch refuses."""
         own, values = self.own, self.reference.values
         given: dict[str, Any] = {**vars(values), **(changed or {})}
@@ -74,7 +88,7 @@ class Again:
                 wanted = twin.parameter_shapes.get(own.name, {})
                 given["parameters"] = {own.name: {n: a for n, a in parameters.items() if n in wanted}}
                 given["cotangents"] = _fitted(given["cotangents"], twin)
-                return twin.run(Values(**given), perturb=perturb).tensors.get(self.name)
+                return twin.run(Values(**given), perturb=perturb).tensors
         except Exception:  # whatever torch makes of other arguments: then it is no alternative
             return None
 
@@ -104,7 +118,7 @@ def _fitted(cotangents: Mapping[str, Array], twin: Twin) -> dict[str, Array]:
     return fitted
 
 
-def reruns(again: Again) -> Iterator[Alternative]:
+def reruns(again: Again) -> Iterator[Rerun]:
     """Yield what the node gives with one thing changed, from the most telling to the strangest."""
     yield from _arguments(again)
     yield from _exchanged(again)
@@ -116,7 +130,7 @@ def reruns(again: Again) -> Iterator[Alternative]:
     yield from _inputs(again)
 
 
-def _arguments(again: Again) -> Iterator[Alternative]:
+def _arguments(again: Again) -> Iterator[Rerun]:
     """One constructor argument at another value: torch's default first."""
     node = again.own
     for name, parameter in parameters_of(node.op).items():
@@ -130,7 +144,7 @@ def _arguments(again: Again) -> Iterator[Alternative]:
             yield words, partial(again, replace(node, arguments={**node.arguments, name: other}))
 
 
-def _exchanged(again: Again) -> Iterator[Alternative]:
+def _exchanged(again: Again) -> Iterator[Rerun]:
     """Two constructor arguments in the place of one another."""
     node = again.own
     given = settings(node)
@@ -160,7 +174,7 @@ def _other_values(value: Any) -> Iterator[Any]:
         yield from (other for i, other in enumerate(others) if other != list(value) and other not in others[:i])
 
 
-def _options(again: Again) -> Iterator[Alternative]:
+def _options(again: Again) -> Iterator[Rerun]:
     """A forward keyword ignored, or a mask the other way round."""
     node = again.own
     masks = [name for name in node.options if "mask" in name]
@@ -181,10 +195,10 @@ def _options(again: Again) -> Iterator[Alternative]:
             yield words, partial(again, replace(node, options={**less, name: inverse}))
 
 
-def _with(again: Again, kind: str, name: str, change: Callable[[], Array]) -> Callable[[], Array | None]:
+def _with(again: Again, kind: str, name: str, change: Callable[[], Array]) -> Callable[[], Tensors | None]:
     """Run on values of which one array is changed: ``parameters``, ``inputs`` or ``cotangents``."""
 
-    def evaluate() -> Array | None:
+    def evaluate() -> Tensors | None:
         values = again.reference.values
         arrays = values.parameters[again.own.name] if kind == "parameters" else getattr(values, kind)
         return again(changed={kind: {**arrays, name: np.array(change(), order="C")}})
@@ -192,15 +206,13 @@ def _with(again: Again, kind: str, name: str, change: Callable[[], Array]) -> Ca
     return evaluate
 
 
-def _parameters(again: Again) -> Iterator[Alternative]:
+def _parameters(again: Again) -> Iterator[Rerun]:
     """A parameter ignored, transposed, flipped, or taken for another."""
     parameters = {
         n: p for n, p in again.reference.values.parameters.get(again.own.name, {}).items() if p.dtype.kind == "f"
     }
     for name, p in parameters.items():
         changed = partial(_with, again, "parameters", name)
-        if again.name.kind == "update" and again.name.name == name:
-            yield f"is the old {name}: it is not updated", partial(np.array, p)
         yield f"is that of the layer without {name} (zeros)", changed(partial(np.zeros_like, p))
         yield f"is that of the layer without {name} (ones)", changed(partial(np.ones_like, p))
         for axes in permutations(range(p.ndim)):
@@ -222,7 +234,7 @@ def _parameters(again: Again) -> Iterator[Alternative]:
             )
 
 
-def _constant_statistics(again: Again) -> Iterator[Alternative]:
+def _constant_statistics(again: Again) -> Iterator[Rerun]:
     """The batch's statistics, through which no gradient flows: those of evaluation, were these the running ones."""
     parameters = again.reference.values.parameters.get(again.own.name, {})
     x = next(iter(again.reference.values.inputs.values()))
@@ -235,7 +247,7 @@ def _constant_statistics(again: Again) -> Iterator[Alternative]:
         yield words, partial(again, training=False, changed={"parameters": {**parameters, **batch}})
 
 
-def _inputs(again: Again) -> Iterator[Alternative]:
+def _inputs(again: Again) -> Iterator[Rerun]:
     """An input ignored, taken for another or for the output."""
     given = again.reference.values.inputs
     for i, (name, index) in enumerate(given.items()):
@@ -294,13 +306,16 @@ def others(again: Again) -> Iterator[Alternative]:
             called = name.name if name.kind == "parameter" else f"input {name.node.rpartition('_input')[2]}"
             kind = "another" if name.kind == again.name.kind else "an" if name.kind == "input" else "a"
             yield f"is the gradient of {kind} {name.kind}, {called}", partial(np.array, array)
+    own = again.reference.values.parameters.get(again.own.name, {})
+    if again.name.kind == "update":
+        yield f"is the old {again.name.name}: it is not updated", partial(np.array, own[again.name.name])
     want = again.reference.run.tensors[again.name]
     for reference, g in again.reference.values.cotangents.items():
         if g.shape == want.shape:
             yield f"is the cotangent of output {reference.rpartition('.')[2]} itself", partial(np.array, g)
 
 
-def cotangents(again: Again) -> Iterator[Alternative]:
+def cotangents(again: Again) -> Iterator[Rerun]:
     """Yield what another cotangent gives: ones, nothing for one output, a part missing or alone, one sign of it."""
     given = again.reference.values.cotangents
     for reference, g in given.items():
@@ -346,4 +361,5 @@ def families(again: Again) -> Iterator[Family]:
 
 
 def _at_value(again: Again, name: str, value: float) -> Array | None:
-    return again(replace(again.own, arguments={**again.own.arguments, name: value}))
+    changed = replace(again.own, arguments={**again.own.arguments, name: value})
+    return again.remembered(f"{name}={value!r}", partial(again, changed))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache, partial
 from itertools import combinations
 from math import prod, sqrt
 from typing import Any
@@ -10,11 +11,14 @@ from typing import Any
 import numpy as np
 
 from backproof import linear, surgery
-from backproof.alternatives import BLOCKS, Again, cotangents, families, others, reruns, settings
+from backproof.alternatives import BLOCKS, NEAR, Again, Rerun, Tensors, cotangents, families, others, reruns, settings
 from reference import Node, Reference, Tensor
-from reference.run import Array
+from reference.run import Array, magnitude
 from reports import Evidence
 from reports.evidence import Alternative
+
+JUMP = 1e-4
+"""A gradient that changes by this share of its size when its inputs are moved by ``NEAR`` has a kink there."""
 
 AROUND = ("the input", "input ", "the output", "output ", "the cotangent")
 """What arrays are called by whose values a place may be told."""
@@ -35,7 +39,7 @@ def gather(node: Node, reference: Reference, name: Tensor) -> Evidence:
     Nothing is run before a diagnosis asks for it.
     """
     shape = reference.run.tensors[name].shape
-    given, again = settings(node), Again(reference, name)
+    given, again = settings(node), Again(reference, name, _memory(reference))
     arrays = dict(_around(node, reference, name))
     return Evidence(
         sizes=dict(_sizes(node, reference, given)),
@@ -43,6 +47,7 @@ def gather(node: Node, reference: Reference, name: Tensor) -> Evidence:
         terms={words: x for words, x in arrays.items() if _broadcasts(x, shape) and x.dtype.kind == "f"},
         places=dict(_places(again, arrays, given)),
         parts=_parts(name, shape, given),
+        kinks=_kinks(again),
         families=families(again),
         alternatives=alternatives(again),
     )
@@ -50,13 +55,25 @@ def gather(node: Node, reference: Reference, name: Tensor) -> Evidence:
 
 def alternatives(again: Again) -> Iterator[Alternative]:
     """Yield what other mistakes would give, from the most telling to the strangest; nothing runs before it is asked."""
-    yield from reruns(again)
-    if again.name.kind not in ("output", "update"):
-        yield from others(again)
+    back = again.name.kind not in ("output", "update")
+    yield from _remembered(again, reruns(again))
+    yield from others(again)
+    if back:
         yield from linear.contributions(again)
         yield from linear.formulas(again)
-        yield from cotangents(again)
-        yield from surgery.cuts(again)
+        yield from _remembered(again, cotangents(again))
+        yield from _remembered(again, surgery.cuts(again))
+
+
+def _remembered(again: Again, runs: Iterable[Rerun]) -> Iterator[Alternative]:
+    for words, evaluate in runs:
+        yield words, partial(again.remembered, words, evaluate)
+
+
+@lru_cache(maxsize=1)
+def _memory(reference: Reference) -> dict[str, Tensors | None]:
+    """What was run for one node: its arrays are diagnosed one after the other."""
+    return {}
 
 
 def _broadcasts(array: Array, shape: tuple[int, ...]) -> bool:
@@ -157,7 +174,6 @@ def _places(again: Again, arrays: Mapping[str, Array], given: Mapping[str, Any])
     """Masks of the array's shape: kinks, sides of them, what is dropped, ignored or repeated, groups, borders."""
     name, values = again.name, again.reference.values
     shape = again.reference.run.tensors[name].shape
-    yield from _kinks(again)
     dropped = next(iter(values.noise.get(again.own.name, ())), np.zeros(()))
     if dropped.shape == shape and type(given.get("p")) in (int, float):
         yield "where the layer drops", dropped >= 1 - given["p"]
@@ -181,21 +197,21 @@ def _places(again: Again, arrays: Mapping[str, Array], given: Mapping[str, Any])
     yield from _borders(shape)
 
 
-def _kinks(again: Again) -> Iterator[tuple[str, Array]]:
-    """Where the gradient jumps when the inputs change hardly: at kinks and ties."""
+def _kinks(again: Again) -> Array | None:
+    """Where a gradient jumps when the inputs hardly change."""
     values, want = again.reference.values, again.reference.run.tensors[again.name]
-    if again.name.kind == "parameter" or again.name.kind == "input":
-        jumps = np.zeros(want.shape, dtype=bool)
-        for seed in range(4):
-            rng = np.random.default_rng(seed)
-            near = {
-                n: x + 1e-9 * rng.standard_normal(x.shape) if x.dtype.kind == "f" else x
-                for n, x in values.inputs.items()
-            }
-            moved = again(changed={"inputs": near})
-            if moved is not None:
-                jumps |= np.abs(moved - want) > 1e-4 * max(float(np.abs(want).max(initial=0)), 1e-300)
-        yield "at kinks or ties", jumps
+    if again.name.kind not in ("parameter", "input"):
+        return None
+    jumps = np.zeros(want.shape, dtype=bool)
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        near = {
+            n: x + NEAR * rng.standard_normal(x.shape) if x.dtype.kind == "f" else x for n, x in values.inputs.items()
+        }
+        moved = again.remembered(f"near {seed}", partial(again, changed={"inputs": near}))
+        if moved is not None:
+            jumps |= np.abs(moved - want) > JUMP * magnitude(want)
+    return jumps
 
 
 def _indexed(

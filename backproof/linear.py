@@ -143,7 +143,7 @@ def _jacobian(again: Again, reference: str) -> Array | None:
     for entry in range(values.cotangents[reference].size):
         cotangents = {name: np.zeros_like(g) for name, g in values.cotangents.items()}
         cotangents[reference].flat[entry] = 1
-        rows.append(again(changed={"cotangents": cotangents}))
+        rows.append(again.remembered(f"{reference}[{entry}]", partial(again, changed={"cotangents": cotangents})))
     return None if any(row is None for row in rows) else np.array(rows)
 
 
@@ -189,7 +189,8 @@ def _block_diagonal(again: Again, jacobian: Callable[[], Array | None], referenc
     others = tuple(a for a in range(g.ndim) if a != axis)
     own = np.diagonal(np.moveaxis(parts.sum(axis=others), axis + 1, 1))
     result = np.moveaxis(own, -1, axis)
-    rest = again(changed={"cotangents": {**given, reference: np.zeros_like(g)}})
+    without = partial(again, changed={"cotangents": {**given, reference: np.zeros_like(g)}})
+    rest = again.remembered(f"without {reference}", without)
     if rest is not None and rest.any():
         result = result + np.where(_last_index(want.shape, axis), rest, 0)
     return np.asarray(result)

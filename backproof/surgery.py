@@ -7,8 +7,8 @@ a branch was detached, a local derivative forgotten, a sign lost.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias
@@ -16,15 +16,20 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor as TorchTensor
 
-from backproof.alternatives import Again
+from backproof.alternatives import Again, Rerun, Tensors
 from reference.twin import Perturbation
-from reports.evidence import Alternative
 
 Change: TypeAlias = Callable[[Any, TorchTensor, TorchTensor], TorchTensor]
 """``change(operation, grad_input, grad_output)`` gives the new gradient of the input."""
 
-SINGLE = 40
-"""Operations beyond so many are changed kind by kind only, not one by one."""
+LEAST = 4
+"""A graph of fewer operations is one operation and what stands around it."""
+
+SINGLE = 4
+"""Of more operations of one kind none is changed alone."""
+
+PERIODS = (2, 3, 4)
+"""Every so many operations of one kind may belong together: a recurrent layer has the same gates at every step."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +41,9 @@ class Surgery(Perturbation):
     change
         What becomes of the gradient of input ``slot`` of every operation called ``operation``; None: only look.
     which
-        Change the one of that number alone, counted from the output.
+        Change those of these numbers alone, as they are reached from the output.
     seen
-        Every operation, in the order in which it was reached from the output.
+        Every operation with its number among those of its name.
     """
 
     size: float = 0.0
@@ -46,26 +51,26 @@ class Surgery(Perturbation):
     change: Change | None = None
     operation: str = ""
     slot: int = 0
-    which: int | None = None
-    seen: list[Any] = field(default_factory=list)
+    which: frozenset[int] | None = None
+    seen: dict[Any, int] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
 
     def __call__(self, x: TorchTensor) -> TorchTensor:
         """Return it as it is, once the operations behind it are prepared."""
-        waiting = [x.grad_fn] if x.grad_fn is not None else []
+        waiting = deque([x.grad_fn] if x.grad_fn is not None else [])
         while waiting:
-            operation = waiting.pop(0)
-            if operation in self.seen:
-                continue
-            self.seen.append(operation)
-            self._prepare(operation)
-            waiting += [before for before, _ in operation.next_functions if before is not None]
+            operation = waiting.popleft()
+            if operation not in self.seen:
+                self.seen[operation] = self.counts[operation.name()]
+                self.counts[operation.name()] += 1
+                if operation.name() == self.operation and (self.which is None or self.seen[operation] in self.which):
+                    self._prepare(operation)
+                waiting.extend(before for before, _ in operation.next_functions if before is not None)
         return x
 
     def _prepare(self, operation: Any) -> None:
-        number = sum(other.name() == self.operation for other in self.seen) - 1
-        if self.change is None or operation.name() != self.operation or self.which not in (None, number):
-            return
         change = self.change
+        assert change is not None
 
         def hook(grad_inputs: tuple[Any, ...], grad_outputs: tuple[Any, ...]) -> tuple[Any, ...]:
             changed = list(grad_inputs)
@@ -90,14 +95,13 @@ def _unchanged(operation: Any, grad_input: TorchTensor, grad_output: TorchTensor
     return grad_output
 
 
-def _diagonal(operation: Any, grad_input: TorchTensor, grad_output: TorchTensor) -> TorchTensor:
-    y: TorchTensor = operation._saved_result
-    return grad_output * y * (1 - y)
+def _of_result(rule: Callable[[TorchTensor], TorchTensor]) -> Change:
+    """Take a function of what the operation returned for its derivative."""
 
+    def change(operation: Any, grad_input: TorchTensor, grad_output: TorchTensor) -> TorchTensor:
+        return grad_output * rule(operation._saved_result)
 
-def _without_sum(operation: Any, grad_input: TorchTensor, grad_output: TorchTensor) -> TorchTensor:
-    y: TorchTensor = operation._saved_result
-    return grad_output * y
+    return change
 
 
 CHANGES: dict[str, Change] = {
@@ -105,32 +109,55 @@ CHANGES: dict[str, Change] = {
     "the derivative of {name} (input {slot}) taken for 1": _unchanged,
     "the wrong sign for input {slot} of {name}": _negative,
 }
-OF_SOFTMAX: dict[str, Change] = {
-    "only the diagonal of the Jacobian of {name}": _diagonal,
-    "the sum in the derivative of {name} missing": _without_sum,
+OF_ITS_OWN: dict[str, dict[str, Change]] = {
+    "softmax": {
+        "only the diagonal of the Jacobian of {name}": _of_result(lambda y: y * (1 - y)),
+        "the sum in the derivative of {name} missing": _of_result(lambda y: y),
+    },
+    "sigmoid": {
+        "the derivative of {name} taken for its value y": _of_result(lambda y: y),
+        "the derivative of {name} taken for 1 - y": _of_result(lambda y: 1 - y),
+        "the derivative of {name} taken for 1 - y^2": _of_result(lambda y: 1 - y * y),
+    },
+    "tanh": {
+        "the derivative of {name} taken for its value y": _of_result(lambda y: y),
+        "the derivative of {name} taken for 1 - y": _of_result(lambda y: 1 - y),
+        "the derivative of {name} taken for y (1 - y)": _of_result(lambda y: y * (1 - y)),
+    },
 }
 
 
-def cuts(again: Again) -> Iterator[Alternative]:
-    """Yield what the layer gives when one kind of operation in it, or one alone, goes back wrongly."""
+def cuts(again: Again) -> Iterator[Rerun]:
+    """Yield what the layer gives when operations in it go back wrongly: all of one kind, some, or one."""
     look = Surgery()
     again(perturb=look)
-    counts = Counter(operation.name() for operation in look.seen)
     slots = {operation.name(): len(operation.next_functions) for operation in look.seen}
-    if len(look.seen) < 4:
+    if len(look.seen) < LEAST:
         return  # a single operation: then the layer is it
-    for name, count in counts.items():
+    for name in look.counts:
         called = name.removesuffix("0").removesuffix("Backward").lower()
-        changes = {**(OF_SOFTMAX if called == "softmax" else {}), **CHANGES}
-        for words, change in changes.items():
+        own = OF_ITS_OWN.get(called, {})
+        in_order = sorted((o for o in look.seen if o.name() == name), key=lambda o: int(o._sequence_nr()))
+        for words, change in (own | CHANGES).items():
             for slot in range(slots[name]):
                 told = f"is that with {words.format(name=called, slot=slot)}"
-                surgery = partial(Surgery, change=change, operation=name, slot=slot)
-                yield told, partial(_operated, again, surgery)
-                for which in range(count) if count > 1 and len(look.seen) <= SINGLE else ():
-                    alone = f"{told}, the one of {count} that is number {which + 1} from the output"
-                    yield alone, partial(_operated, again, partial(surgery, which=which))
+                surgery = partial(_operated, again, change, name, slot)
+                yield told, partial(surgery, None)
+                for which, numbers in _some(in_order, look.seen, bool(own)).items():
+                    yield f"{told}, {which}", partial(surgery, numbers)
 
 
-def _operated(again: Again, surgery: Callable[[], Surgery]) -> Any:
-    return again(perturb=surgery())
+def _some(operations: list[Any], numbers: Mapping[Any, int], periodic: bool) -> dict[str, frozenset[int]]:
+    """Choose among operations of one kind: every n-th (a gate at every step, say), single ones where they are few."""
+    count, some = len(operations), {}
+    for n in PERIODS if periodic else ():
+        if count % n == 0 and count > n:
+            for first in range(n):
+                some[f"{n} apart from number {first + 1}"] = frozenset(numbers[o] for o in operations[first::n])
+    if 1 < count <= SINGLE:
+        some |= {f"number {i + 1} of {count} alone": frozenset([numbers[o]]) for i, o in enumerate(operations)}
+    return some
+
+
+def _operated(again: Again, change: Change, operation: str, slot: int, which: frozenset[int] | None) -> Tensors | None:
+    return again(perturb=Surgery(change=change, operation=operation, slot=slot, which=which))

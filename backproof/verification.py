@@ -295,6 +295,7 @@ class Verification:
     def _why(self, node: Node, reference: Reference, found: Run, wrong: list[Tensor], dtype: str) -> str | None:
         """Diagnose the wrong arrays of a node: what goes forward, or else what comes back."""
         ahead = [name for name in wrong if name.kind in ("output", "update")]
+        wrong.sort(key=lambda name: name.kind != "parameter")  # a gate or a head has its own rows in a parameter
         return most_telling(
             Suspect(
                 _called(name.kind, self._labels(name)["name"]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations, permutations, product
-from math import comb
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from reports.agreement import Array
 from reports.evidence import Case
 from reports.factors import factor, named
 from reports.places import place, zero_there
-
-FEW = 20
-"""In so few ways wrong entries may lie anywhere, and happen to lie at some place."""
 
 STEPS = 12
 """Evaluations of the secant method at most."""
@@ -134,7 +130,7 @@ def _where(case: Case) -> str:
     """Say where the mistake shows, if not everywhere."""
     if case.wrong.all():
         return ""
-    where = place(case) if comb(case.wrong.size, int(case.wrong.sum())) >= FEW else None
+    where = place(case)
     if where:
         return f"; it is wrong only {where}{zero_there(case)}"
     return "; it is zero where it is wrong" if zero_there(case) else ""
@@ -241,9 +237,9 @@ def _multiple(case: Case, axes: tuple[int, ...], terms: Mapping[str, Array]) -> 
         if name:
             what = f"a multiple of {name}" if each else f"{value:.6g} times {name}"
             why = ": a term is missing or wrong"
-        yield f"is off by {what}{each}{why}"
+        yield f"is off by {what}{each}{why}{_where(case)}"
     else:
-        yield f"is off by a constant and a multiple of {list(terms)[1]}{each}: the terms of statistics"
+        yield f"is off by a constant and a multiple of {list(terms)[1]}{each}: the terms of statistics{_where(case)}"
 
 
 def factor_along_axes(case: Case) -> Iterator[str]:

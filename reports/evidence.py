@@ -39,6 +39,8 @@ class Evidence:
         Names of the equal blocks that an axis consists of, by axis: ``{0: ("gate i", "gate f", "gate g", "gate o")}``.
     families
         What the array would be with a number at another value: its name, its value, and a function of the value.
+    kinks
+        Mask of where the array jumps if what it is made of hardly changes: at kinks and ties; None: unknown.
     alternatives
         What other mistakes would give: a clause, ``"is that of the layer with eps=0"``, and a function that returns the
         whole array, or None where there is no such thing. It is called only if it comes to that.
@@ -50,6 +52,7 @@ class Evidence:
     places: Mapping[str, Array] = field(default_factory=dict)
     parts: Mapping[int, Sequence[str]] = field(default_factory=dict)
     families: Iterable[Family] = ()
+    kinks: Array | None = None
     alternatives: Iterable[Alternative] = ()
 
 

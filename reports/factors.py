@@ -69,11 +69,12 @@ def _far(case: Case) -> Iterator[tuple[float, str]]:
         yield -1 / n, f"minus 1/{n} of the reference: the sign is wrong and a mean over {name} ({n}) is one too many"
         yield n * n, f"{n * n} times the reference: two means over {name} ({n}) are missing"
         yield 1 / (n * n), f"1/{n * n} of the reference: two means over {name} ({n}) where sums belong"
-        yield n / (n - 1), f"{n}/{n - 1} of the reference: {n} and {n - 1} are confused, {name} being {n}"
-        yield (n - 1) / n, f"{n - 1}/{n} of the reference: {n} and {n - 1} are confused, {name} being {n}"
     for (n, one), (m, other) in combinations(sizes.items(), 2):
         both = f"{one} ({n}) and {other} ({m})"
         yield n * m, f"{n * m} times the reference: means over {both} are missing"
         yield 1 / (n * m), f"1/{n * m} of the reference: means over {both} where sums belong"
         yield n / m, f"{n}/{m} of the reference: a mean is over {other} ({m}), wanted over {one} ({n})"
         yield m / n, f"{m}/{n} of the reference: a mean is over {one} ({n}), wanted over {other} ({m})"
+    for n, name in sizes.items():
+        yield n / (n - 1), f"{n}/{n - 1} of the reference: {n} and {n - 1} are confused, {name} being {n}"
+        yield (n - 1) / n, f"{n - 1}/{n} of the reference: {n} and {n - 1} are confused, {name} being {n}"

@@ -16,6 +16,17 @@ from reports.factors import factor, named
 BY_CHANCE = 1e-3
 """A place that would hold all wrong entries by chance as rarely as this is one even if some of it is right."""
 
+AT_KINKS = 0.2
+"""Kinks are where mistakes are expected: there it may be by chance this often."""
+
+
+def at_kinks(case: Case) -> Iterator[str]:
+    """Right everywhere but at kinks and ties, of which there are few: another side of them was taken."""
+    kinks = case.evidence.kinks
+    if kinks is not None and not case.wrong[~kinks].any():
+        if comb(int(kinks.sum()), int(case.wrong.sum())) < AT_KINKS * comb(kinks.size, int(case.wrong.sum())):
+            yield f"is wrong only at kinks or ties{zero_there(case)}"
+
 
 def at_a_place(case: Case) -> Iterator[str]:
     """Right everywhere but at a place: what it is there, or that it is wrong there."""
@@ -75,6 +86,8 @@ def _places(case: Case) -> dict[str, Array]:
     shape = case.want.shape
     given = {name: np.broadcast_to(mask, shape).astype(bool) for name, mask in case.evidence.places.items()}
     given["where the reference is 0"] = case.want == 0
+    if case.evidence.kinks is not None:
+        given["at kinks or ties"] = case.evidence.kinks
     for axis, names in case.evidence.parts.items():
         for i, name in enumerate(names):
             size = shape[axis] // len(names)
@@ -97,8 +110,11 @@ def _blocks(case: Case) -> Iterator[tuple[str, Array]]:
         hit = np.flatnonzero(case.wrong.any(axis=tuple(i for i in range(case.want.ndim) if i != axis)))
         first, last = int(hit[0]), int(hit[-1])
         if last - first < size - 1 and case.wrong.sum() > 1:
-            alone = "the last index" if first == size - 1 else f"index {first}"
-            indices = alone if first == last else f"indices {first} to {last}"
+            count, indices = last - first + 1, f"indices {first} to {last}"
+            if count == 1:
+                indices = "the last index" if last == size - 1 else f"index {first}"
+            elif first == 0 or last == size - 1:
+                indices = f"the {'first' if first == 0 else 'last'} {count} indices"
             yield f"at {indices} of axis {axis} (size {size})", _along(case.want.shape, axis, first, last)
 
 
