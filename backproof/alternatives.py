@@ -272,8 +272,9 @@ def _inputs(again: Again) -> Iterator[Rerun]:
                 words = f"is taken at the output (output {t.name}) instead of the input (input {numbers[name]})"
                 yield words, changed(partial(np.array, y))
         if again.name.kind != "output":
-            for favoured, ramp in _ramps(x.shape).items():
-                yield f"is that with kinks and ties broken in favour of {favoured}", changed(partial(np.add, x, ramp))
+            for favoured, ramp in ramps(x.shape).items():
+                words = f"is that with kinks and ties of input {numbers[name]} broken in favour of {favoured}"
+                yield words, changed(partial(np.add, x, ramp))
         if len(inputs) > 1:
             yield f"is that of the layer without input {numbers[name]} (zeros)", changed(partial(np.zeros_like, x))
         for other, z in inputs.items():
@@ -287,7 +288,7 @@ def _dealt(array: Array, axis: int, count: int) -> Array:
     return parts.swapaxes(axis, axis + 1).reshape(array.shape)
 
 
-def _ramps(shape: tuple[int, ...]) -> dict[str, Array]:
+def ramps(shape: tuple[int, ...]) -> dict[str, Array]:
     """Steps far above rounding and far below the data, so that of equal entries another one wins."""
     first = NEAR * np.arange(prod(shape), 0, -1).reshape(shape)
     column = NEAR * np.arange(prod(shape), 0, -1).reshape(shape[::-1]).T

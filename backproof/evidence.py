@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from backproof import linear, surgery
-from backproof.alternatives import BLOCKS, NEAR, Again, Rerun, Tensors, cotangents, families, others, reruns, settings
+from backproof.alternatives import BLOCKS, Again, Rerun, Tensors, cotangents, families, others, ramps, reruns, settings
 from reference import Node, Reference, Tensor
 from reference.run import Array, magnitude
 from reports import Evidence
 from reports.evidence import Alternative
 
 JUMP = 1e-4
-"""A gradient that changes by this share of its size when its inputs are moved by ``NEAR`` has a kink there."""
+"""A gradient that changes by this share of its size when its inputs are moved a little has a kink there."""
 
 AROUND = ("the input", "input ", "the output", "output ", "the cotangent")
 """What arrays are called by whose values a place may be told."""
@@ -203,12 +203,10 @@ def _kinks(again: Again) -> Array | None:
     if again.name.kind not in ("parameter", "input"):
         return None
     jumps = np.zeros(want.shape, dtype=bool)
-    for seed in range(4):
-        rng = np.random.default_rng(seed)
-        near = {
-            n: x + NEAR * rng.standard_normal(x.shape) if x.dtype.kind == "f" else x for n, x in values.inputs.items()
-        }
-        moved = again.remembered(f"near {seed}", partial(again, changed={"inputs": near}))
+    steps = {n: ramps(x.shape) for n, x in values.inputs.items() if x.dtype.kind == "f"}
+    for favoured in ramps(()):
+        near = {n: x + steps[n][favoured] if n in steps else x for n, x in values.inputs.items()}
+        moved = again.remembered(f"near {favoured}", partial(again, changed={"inputs": near}))
         if moved is not None:
             jumps |= np.abs(moved - want) > JUMP * magnitude(want)
     return jumps

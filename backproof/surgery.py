@@ -118,11 +118,13 @@ OF_ITS_OWN: dict[str, dict[str, Change]] = {
         "the derivative of {name} taken for its value y": _of_result(lambda y: y),
         "the derivative of {name} taken for 1 - y": _of_result(lambda y: 1 - y),
         "the derivative of {name} taken for 1 - y^2": _of_result(lambda y: 1 - y * y),
+        "the derivative of {name} taken for {name}(y)": _of_result(torch.sigmoid),
     },
     "tanh": {
         "the derivative of {name} taken for its value y": _of_result(lambda y: y),
         "the derivative of {name} taken for 1 - y": _of_result(lambda y: 1 - y),
         "the derivative of {name} taken for y (1 - y)": _of_result(lambda y: y * (1 - y)),
+        "the derivative of {name} taken for {name}(y)": _of_result(torch.tanh),
     },
 }
 
@@ -153,7 +155,7 @@ def _some(operations: list[Any], numbers: Mapping[Any, int], periodic: bool) -> 
     for n in PERIODS if periodic else ():
         if count % n == 0 and count > n:
             for first in range(n):
-                some[f"{n} apart from number {first + 1}"] = frozenset(numbers[o] for o in operations[first::n])
+                some[f"every {n}th of them from number {first + 1} (a gate, say)"] = frozenset(numbers[o] for o in operations[first::n])
     if 1 < count <= SINGLE:
         some |= {f"number {i + 1} of {count} alone": frozenset([numbers[o]]) for i, o in enumerate(operations)}
     return some

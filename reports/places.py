@@ -16,6 +16,9 @@ from reports.factors import factor, named
 BY_CHANCE = 1e-3
 """A place that would hold all wrong entries by chance as rarely as this is one even if some of it is right."""
 
+ENOUGH = 4
+"""In fewer entries a multiple of something is easily seen that is none."""
+
 AT_KINKS = 0.2
 """Kinks are where mistakes are expected: there it may be by chance this often."""
 
@@ -23,9 +26,11 @@ AT_KINKS = 0.2
 def at_kinks(case: Case) -> Iterator[str]:
     """Right everywhere but at kinks and ties, of which there are few: another side of them was taken."""
     kinks = case.evidence.kinks
-    if kinks is not None and not case.wrong[~kinks].any():
-        if comb(int(kinks.sum()), int(case.wrong.sum())) < AT_KINKS * comb(kinks.size, int(case.wrong.sum())):
-            yield f"is wrong only at kinks or ties{zero_there(case)}"
+    if kinks is None or case.wrong[~kinks].any():
+        return
+    wrong = int(case.wrong.sum())
+    if comb(int(kinks.sum()), wrong) < AT_KINKS * comb(kinks.size, wrong):
+        yield f"is wrong only at kinks or ties{zero_there(case)}"
 
 
 def at_a_place(case: Case) -> Iterator[str]:
@@ -73,7 +78,10 @@ def _there(case: Case, mask: Array) -> Iterator[tuple[str, Array]]:
         full = np.broadcast_to(term, case.want.shape)
         found = factor(case, full, mask)
         if found and (mask & (np.abs(full) > 1e-3 * np.abs(full).max())).sum() > 1:
-            meaning = named(case, *found, far=False) or f"{found[0]:.7g} times the reference"
+            meaning = named(case, *found, far=False)
+            if meaning is None and mask.sum() < ENOUGH:
+                continue
+            meaning = meaning or f"{found[0]:.7g} times the reference"
             yield meaning.replace("the reference", name), found[0] * full
     values = case.got[mask]
     if several:
