@@ -241,9 +241,7 @@ def _constant_statistics(again: Again) -> Iterator[Rerun]:
     if "running_mean" in parameters and again.name.kind not in ("output", "update") and x.ndim > 1:
         axes = (0, *range(2, x.ndim))
         batch = {"running_mean": x.mean(axis=axes), "running_var": x.var(axis=axes)}
-        words = (
-            "is that of evaluation with the statistics of the batch: they are taken for constants, their terms missing"
-        )
+        words = "is that with mean and variance taken for constants: the terms of the statistics are missing"
         yield words, partial(again, training=False, changed={"parameters": {**parameters, **batch}})
 
 
@@ -307,9 +305,6 @@ def others(again: Again) -> Iterator[Alternative]:
             called = name.name if name.kind == "parameter" else f"input {name.node.rpartition('_input')[2]}"
             kind = "another" if name.kind == again.name.kind else "an" if name.kind == "input" else "a"
             yield f"is the gradient of {kind} {name.kind}, {called}", partial(np.array, array)
-    own = again.reference.values.parameters.get(again.own.name, {})
-    if again.name.kind == "update":
-        yield f"is the old {again.name.name}: it is not updated", partial(np.array, own[again.name.name])
     want = again.reference.run.tensors[again.name]
     for reference, g in again.reference.values.cotangents.items():
         if g.shape == want.shape:

@@ -56,9 +56,12 @@ def gather(node: Node, reference: Reference, name: Tensor) -> Evidence:
 def alternatives(again: Again) -> Iterator[Alternative]:
     """Yield what other mistakes would give, from the most telling to the strangest; nothing runs before it is asked."""
     back = again.name.kind not in ("output", "update")
+    if again.name.kind == "update":
+        old = again.reference.values.parameters[again.own.name][again.name.name]
+        yield f"is the old {again.name.name}: it is not updated", partial(np.array, old)
     yield from _remembered(again, reruns(again))
-    yield from others(again)
     if back:
+        yield from others(again)
         yield from linear.contributions(again)
         yield from linear.formulas(again)
         yield from _remembered(again, cotangents(again))

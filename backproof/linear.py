@@ -155,7 +155,9 @@ def _combined(
         return None
     parts = rows.reshape(*g.shape, *rows.shape[1:]) * g.reshape(*g.shape, *(1,) * (rows.ndim - 1))
     parts = parts.sum(axis=tuple(axis for axis in range(g.ndim) if axis not in axes))
-    return combine(parts.reshape(-1, *rows.shape[1:]))
+    parts = parts.reshape(-1, *rows.shape[1:])
+    overlapping = ((parts != 0).sum(axis=0) > 1).any()
+    return combine(parts) if overlapping else None
 
 
 def _last(parts: Array) -> Array:

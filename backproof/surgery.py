@@ -155,7 +155,8 @@ def _some(operations: list[Any], numbers: Mapping[Any, int], periodic: bool) -> 
     for n in PERIODS if periodic else ():
         if count % n == 0 and count > n:
             for first in range(n):
-                some[f"every {n}th of them from number {first + 1} (a gate, say)"] = frozenset(numbers[o] for o in operations[first::n])
+                which = f"every {n}th of them from number {first + 1} (a gate, say)"
+                some[which] = frozenset(numbers[o] for o in operations[first::n])
     if 1 < count <= SINGLE:
         some |= {f"number {i + 1} of {count} alone": frozenset([numbers[o]]) for i, o in enumerate(operations)}
     return some

@@ -155,7 +155,7 @@ def other_value(case: Case) -> Iterator[str]:
     """What a number of the layer gives at another value, found by the secant method on the worst entry."""
     at = np.unravel_index(int(np.argmax(np.abs(case.offset) / np.maximum(case.bound, 1e-300))), case.want.shape)
     for name, value, evaluate in case.evidence.families:
-        low, high = (value, float(case.want[at])), (0.9 * value + 0.05, 0.0)
+        low, high = (value, float(case.want[at])), (1.0625 * value + 0.0009765625, 0.0)
         for _ in range(STEPS):
             candidate = evaluate(high[0])
             if candidate is None or candidate.shape != case.want.shape or not np.isfinite(candidate).all():

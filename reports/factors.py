@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, combinations
+from itertools import combinations
 from math import isclose, sqrt
 
 import numpy as np
@@ -29,8 +29,12 @@ def named(case: Case, value: float, tolerance: float, far: bool = True) -> str |
     """
     if tolerance > 0.02 * abs(value):
         return None
-    meanings = chain(_near(case), _far(case)) if far else _near(case)
-    return next((words for number, words in meanings if isclose(value, number, rel_tol=0, abs_tol=tolerance)), None)
+    for meanings in (_near(case), _far(case) if far else ()):
+        found = [words for number, words in meanings if isclose(value, number, rel_tol=0, abs_tol=tolerance)]
+        if found:
+            others = [words.partition(": ")[2] for words in found[1:]]
+            return ", or ".join([found[0], *filter(None, others)][:3])
+    return None
 
 
 def _sizes(case: Case) -> dict[int, str]:
