@@ -34,6 +34,9 @@ FEW = 3
 NEAR = 2.0**-40
 """Step by which an input is moved off a kink."""
 
+LEAST = 1e-30
+"""As good as zero, where torch refuses that."""
+
 BLOCKS = ("groups", "num_groups", "num_heads")
 """Arguments that say into how many blocks channels are divided."""
 
@@ -140,7 +143,7 @@ def _arguments(again: Again) -> Iterator[Rerun]:
             words = f"is that of the layer with {name}={parameter.default!r}, torch's default: {name} is ignored"
             yield words, partial(again, replace(node, arguments={**node.arguments, name: parameter.default}))
         for other in _other_values(value):
-            words = f"is that of the layer with {name}={other!r} instead of {_shown(value)}"
+            words = f"is that of the layer with {name}={_shown(other)} instead of {_shown(value)}"
             yield words, partial(again, replace(node, arguments={**node.arguments, name: other}))
 
 
@@ -156,7 +159,7 @@ def _exchanged(again: Again) -> Iterator[Rerun]:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
+    text = repr(value) if value != LEAST else "0"
     return text if len(text) < 40 else f"{text[:36]}..."
 
 
@@ -166,7 +169,9 @@ def _other_values(value: Any) -> Iterator[Any]:
     elif isinstance(value, int):
         yield from (other for other in (1, 0) if other != value)
     elif isinstance(value, float):
-        yield from (other for other in (0.0, 1.0, 1.0 - value, -value, value**2, abs(value) ** 0.5) if other != value)
+        yield from (
+            other for other in (0.0, LEAST, 1.0, 1.0 - value, -value, value**2, abs(value) ** 0.5) if other != value
+        )
     elif isinstance(value, str):
         yield from (other for family in WORDS if value in family for other in family if other != value)
     elif isinstance(value, list | tuple) and value and all(type(entry) is int for entry in value):
@@ -320,6 +325,8 @@ def cotangents(again: Again) -> Iterator[Rerun]:
         yield f"is that for a {what} of ones", changed(partial(np.ones_like, g))
         if len(given) > 1:
             yield f"lacks what the {what} adds", changed(partial(np.zeros_like, g))
+            alone = {name: other if name == reference else np.zeros_like(other) for name, other in given.items()}
+            yield f"lacks all but what the {what} adds", partial(again, changed={"cotangents": alone})
         yield f"is that of the positive part of the {what}", changed(partial(np.maximum, g, 0))
         yield f"is that of the magnitude of the {what}", changed(partial(np.abs, g))
         for axis, size in enumerate(g.shape):

@@ -115,7 +115,7 @@ def _sizes(node: Node, reference: Reference, given: Mapping[str, Any]) -> Iterat
 def _constants(given: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Numbers of the constructor, and what formulas make of them."""
     for name, value in given.items():
-        if type(value) is float or type(value) is int:
+        if type(value) is float or name == "p":
             yield name, float(value)
             yield f"1 - {name}", 1.0 - value
             if value > 0:

@@ -148,7 +148,7 @@ def _jacobian(again: Again, reference: str) -> Array | None:
 
 
 def _combined(
-    jacobian: Callable[[], Array | None], g: Array, axes: tuple[int, ...], combine: Callable[[Array], Array]
+    jacobian: Callable[[], Array | None], g: Array, axes: tuple[int, ...], combine: Callable[[Array], Array | None]
 ) -> Array | None:
     rows = jacobian()
     if rows is None:
@@ -168,8 +168,9 @@ def _first(parts: Array) -> Array:
     return np.asarray(np.take_along_axis(parts, (parts != 0).argmax(axis=0)[None], axis=0)[0])
 
 
-def _average(parts: Array) -> Array:
-    return np.asarray(parts.sum(axis=0) / np.maximum((parts != 0).sum(axis=0), 1))
+def _average(parts: Array) -> Array | None:
+    counts = np.maximum((parts != 0).sum(axis=0), 1)
+    return None if (counts == counts.flat[0]).all() else np.asarray(parts.sum(axis=0) / counts)
 
 
 def _diagonal(jacobian: Callable[[], Array | None], g: Array, shape: tuple[int, ...]) -> Array | None:

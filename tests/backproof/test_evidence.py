@@ -185,11 +185,11 @@ CASES: list[tuple[Made, str, Callable[[Made], Any], str]] = [
     (LSTM, "gradient of bias_ih_l0", gate_changed, "has the numbers of gate f in the place of gate o"),
     (LSTM, "gradient of weight_hh_l0", lambda m: zeroed(m.own("weight_hh_l0"), slice(4, 8)), "is zero for gate f"),
     (LSTM, "input 0", lambda m: m.dx(cotangents=(m.g, None, None)), "lacks"),
-    (ATTENTION, "input 0", lambda m: m.dx() * 2, "a division by the root of the features of a head (4) is missing"),
+    (ATTENTION, "input 0", lambda m: m.dx() * 2, "a division by the root of the features of a head"),
     (ATTENTION, "input 0", lambda m: m.dx(options={}), "without attn_mask"),
     (ATTENTION, "input 0", lambda m: m.gradients().inputs[1], "is the gradient of another input, input 1"),
     (BATCH_NORM, "input 0", lambda m: constants(m), "mean and variance taken for constants"),
-    (BATCH_NORM, "input 0", lambda m: m.dx(eps=0.0), "with eps=0.0 instead of 0.5"),
+    (BATCH_NORM, "input 0", lambda m: m.dx(eps=0.0), "with eps=0 instead of 0.5"),
     (BATCH_NORM, "input 0", lambda m: m.dx(eps=0.2), "with eps=0.2 instead of 0.5"),
     (BATCH_NORM, "input 0", lambda m: m.dx(training=False), "is that of evaluation, the layer being in training"),
     (
