@@ -155,27 +155,31 @@ class Examination:
 
     def _against_differences(self, node: Node) -> Iterator[tuple[Tensor, TensorAgreement]]:
         reference, found = self.verification.alone[node.name], self.single(node)
-        for name, estimate in self.verification.estimates[node.name].items():
-            got = found.tensors.get(name)
-            want = estimate.value
-            if not finite(reference.run) and not np.isfinite(want).all():
+        for name, derivative in self.verification.estimates[node.name].items():
+            if not finite(reference.run) and not np.isfinite(derivative.coordinates.value).all():
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
-            if got is not None and got.shape == want.shape:
-                # At a kink every number between the one-sided derivatives is a subgradient.
-                want = np.where(estimate.kinks, np.clip(got.astype(float), estimate.lower, estimate.upper), want)
             for thorough in (False, True):
                 sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough)
-                terms = np.maximum(sensitivity, float(estimate.size.max(initial=0.0)))
-                verdict = judged(
-                    np.zeros(want.shape, self.dtype) if got is None and not want.any() else got,
-                    want,
-                    bound=estimate.bound + rounding(terms, self.dtype, reference.accumulation),
-                    terms=float(terms.max(initial=0.0)),
-                    dtype=self.dtype,
-                    labels=self.labels(name),
-                    against="differences",
-                    overflowing=reference.may_overflow(self.dtype),
-                )
+                size = np.maximum(sensitivity, float(derivative.coordinates.size.max(initial=0.0)))
+                terms = float(size.max(initial=0.0))
+                verdicts = [
+                    claim.told(
+                        judged(
+                            claim.got,
+                            claim.want,
+                            bound=claim.bound,
+                            terms=terms * claim.terms,
+                            dtype=self.dtype,
+                            labels=self.labels(name),
+                            against="differences",
+                            overflowing=reference.may_overflow(self.dtype),
+                        )
+                    )
+                    for claim in derivative.claims(
+                        found.tensors.get(name), rounding(size, self.dtype, reference.accumulation)
+                    )
+                ]
+                verdict = max(verdicts, key=lambda v: ("agree", "inconclusive", "disagree").index(v.verdict))
                 if verdict.verdict != "disagree":
                     break
             yield name, verdict

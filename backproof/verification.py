@@ -9,12 +9,11 @@ from zlib import crc32
 import numpy as np
 
 from backproof.blame import Blame, blame, called
-from backproof.differencing import at_every_coordinate
+from backproof.differencing import Derivative, at_every_coordinate
 from backproof.examination import Examination, arriving
 from backproof.implementations import Completed, Verifiable, load
 from backproof.running import ImplementationFailed, WrongArray
 from reference import Architecture, Reference, Tensor, Twin, Values, draw_values
-from reference.differences import Estimate
 from reference.run import Array
 from reference.values import representable
 from reports import Agreement, TensorAgreement, measure
@@ -104,7 +103,7 @@ class Verification:
         return representable(array) if array.dtype.kind == "f" else array
 
     @cached_property
-    def estimates(self) -> dict[str, dict[Tensor, Estimate]]:
+    def estimates(self) -> dict[str, dict[Tensor, Derivative]]:
         """Derivatives of the implementation's own forward, node by node, at every coordinate."""
         return {
             node.name: at_every_coordinate(self.implementation, node, self.alone[node.name])
