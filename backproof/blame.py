@@ -1,0 +1,95 @@
+"""Who is wrong, in which pass, and why: one node is convicted, or the composition, or PyTorch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from backproof.composition import explain
+from backproof.differencing import at_every_coordinate
+from backproof.evidence import gather
+from backproof.examination import Examination
+from backproof.implementations import Completed, TorchImplementation
+from reference import Node, Tensor
+from reports import Suspect, most_telling
+from reports.agreement import Fault
+
+
+class Blame(NamedTuple):
+    """Which node is wrong (None: none is, alone), in what, and what the mistake looks like."""
+
+    node: Node | None
+    fault: Fault | None
+    diagnosis: str | None
+
+
+def blame(examination: Examination) -> Blame:
+    """Convict the first node that is wrong even alone, on PyTorch's own numbers, so that nobody pays for another.
+
+    Three witnesses speak on each node: its forward and its backward against PyTorch's, and its backward against finite
+    differences of its own forward; and it must behave. Where all nodes are right and the network is wrong, the
+    composition is; where only PyTorch contradicts its own forward, PyTorch is.
+    """
+    for node in examination.nodes:
+        found = _numbers(examination, node)
+        if found is not None:
+            return found
+    if any(verdict.verdict == "disagree" for verdict in examination.whole_verdicts.values()):
+        return Blame(None, "composition", explain(examination))
+    return Blame(
+        None, None, "every array agrees with PyTorch, but the whole gradient is not the derivative of the whole"
+    )
+
+
+def _numbers(examination: Examination, node: Node) -> Blame | None:
+    wrong = [name for name, verdict in examination.alone(node).items() if verdict.verdict == "disagree"]
+    derivative = [name for name, verdict in examination.differences(node).items() if verdict.verdict == "disagree"]
+    misbehaviour = examination.misbehaviour(node)
+    if misbehaviour is not None and not wrong:  # a single run is right: what goes wrong comes from what is kept
+        return Blame(node, "state", misbehaviour)
+    ahead = [name for name in wrong if name.kind in ("output", "update")]
+    back = [name for name in wrong if name not in ahead]
+    if ahead:
+        fault: Fault = "function" if not derivative else "both" if back else "forward"
+        return Blame(node, fault, _why(examination, node, ahead))
+    if back and not derivative:
+        return _against_both(examination, node, back)
+    if back:
+        return Blame(node, "backward", _why(examination, node, back))
+    if derivative:
+        what = "it agrees with PyTorch, but is not the derivative of its own forward"
+        return Blame(node, "forward", what)
+    return None
+
+
+def _against_both(examination: Examination, node: Node, wrong: list[Tensor]) -> Blame:
+    """The forward is PyTorch's and the backward its derivative, yet autograd differs: at a kink, or wrongly."""
+    alone = examination.verification.alone[node.name]
+    derivatives = at_every_coordinate(Completed(TorchImplementation()), node, alone)
+    for name in wrong:
+        if name in derivatives and not derivatives[name].coordinates.kinks.any():
+            claims = derivatives[name].claims(alone.run.tensors[name], examination.bound(alone, name))
+            if not all(claim.holds for claim in claims):
+                return Blame(node, "reference", f"PyTorch's {called(name, examination)} contradicts its own forward")
+    return Blame(node, "backward", _why(examination, node, wrong))
+
+
+def _why(examination: Examination, node: Node, wrong: list[Tensor]) -> str | None:
+    """Diagnose wrong arrays of a node by the one that tells most."""
+    alone, single = examination.verification.alone[node.name], examination.single(node)
+    return most_telling(
+        Suspect(
+            called(name, examination),
+            single.tensors.get(name),
+            alone.run.tensors[name],
+            examination.bound(alone, name),
+            gather(node, alone, name),
+        )
+        # A gate or a head has its own rows in a parameter.
+        for name in sorted(wrong, key=lambda name: name.kind != "parameter")
+    )
+
+
+def called(name: Tensor, examination: Examination) -> str:
+    """What to call an array of one node."""
+    words = {"output": "output", "update": "new", "parameter": "gradient of"}
+    return f"{words.get(name.kind, 'gradient of input')} {examination.labels(name)['name']}"
