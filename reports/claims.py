@@ -43,7 +43,7 @@ def spread(case: Case) -> Iterator[str]:
         for axes in combinations(range(case.want.ndim), count):
             for word, combine in (("summed", np.sum), ("averaged", np.mean)):
                 if case.fits(np.broadcast_to(combine(case.want, axis=axes, keepdims=True), case.want.shape)):
-                    yield f"is {word} over {_axes(axes)}, too: the same number all along"
+                    yield f"is {word} over the wrong axes: over {_axes(axes)}, too, the same number all along"
 
 
 def exchanged_parts(case: Case) -> Iterator[str]:

@@ -159,7 +159,12 @@ CASES: list[tuple[Made, str, Callable[[Made], Any], str]] = [
         "is 1/6 of the reference: a mean over axis 0 of input 0 or axis 0 of output 0 (6) where a sum belongs",
     ),
     (LINEAR, "gradient of bias", lambda m: m.g, "has shape (6, 5), wanted (5,): it is not summed over axis 0"),
-    (LINEAR, "gradient of weight", lambda m: summed(m.own("weight")), "is summed over axis 1, too"),
+    (
+        LINEAR,
+        "gradient of weight",
+        lambda m: summed(m.own("weight")),
+        "summed over the wrong axes: over axis 1",
+    ),
     (LINEAR, "gradient of weight", lambda m: m.own("weight").T, "is transposed"),
     (
         LINEAR,
