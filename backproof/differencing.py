@@ -77,8 +77,8 @@ class Derivative:
     shape: tuple[int, ...]
     note: str
 
-    def claims(self, got: Array | None, rounding: float) -> Iterator[Claim]:
-        """Compare a gradient at the coordinates, then along the directions; each number may be off by ``rounding``."""
+    def claims(self, got: Array | None, rounding: Array) -> Iterator[Claim]:
+        """Compare a gradient at the coordinates, then along the directions; an entry may be off by its ``rounding``."""
         if got is None and not self.coordinates.value.any() and not self.directions.value.any():
             got = np.zeros(self.shape)  # "no gradient flows" and zeros are one statement
         right = got is not None and got.shape == self.shape
@@ -95,7 +95,7 @@ class Derivative:
             want, bound, unknown = _wanted(self.directions, along)
             note = f"along {len(self.signs)} directions"
             spread = given.size**0.5
-            yield Claim(along, want, bound + HOEFFDING * spread * rounding, note, unknown > 0, spread)
+            yield Claim(along, want, bound + HOEFFDING * spread * float(np.max(rounding)), note, unknown > 0, spread)
 
 
 def _wanted(estimate: Estimate, got: Array) -> tuple[Array, Array, int]:
@@ -121,8 +121,10 @@ class _Alone:
 
     def terms(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Array:
         """The outputs times their cotangents: their sum is what backward differentiates."""
-        given = tuple(inputs.values())
-        done = call(self.implementation, self.node, parameters, given, self.training, self.noise)
+        # Copies, for an implementation that writes into what it is given is to be found out, not to spoil the numbers.
+        own = {name: array.copy() for name, array in parameters.items()}
+        given = tuple(x.copy() for x in inputs.values())
+        done = call(self.implementation, self.node, own, given, self.training, self.noise)
         return np.concatenate([(c * done.outputs[i]).reshape(-1) for i, c in self.cotangents.items()])
 
     def moving(self, key: str | int) -> Terms:

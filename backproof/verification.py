@@ -110,26 +110,31 @@ class Verification:
             for node in self.architecture.nodes
         }
 
-    def sensitivity(self, reference: Reference, name: Tensor, thorough: bool) -> float:
-        """How far one unit of rounding may move an array: measured, or passed on from where it arrived."""
+    def sensitivity(self, reference: Reference, name: Tensor, dtype: str, thorough: bool) -> Array:
+        """How far one unit of rounding may move each entry of an array: measured, or passed on to it."""
 
-        def known(reference: Reference) -> dict[Tensor, float]:
-            return reference.thorough if thorough else reference.sensitivity
+        def known(reference: Reference, name: Tensor) -> Array:
+            measured = (reference.thorough if thorough else reference.sensitivity)[name]
+            if dtype != "float64":
+                return np.asarray(measured)
+            # What cancelled where float32 keeps no digit was at most as large as its like.
+            return np.where(reference.lost[name], max(measured, reference.magnitude(name.kind)), measured)
 
-        measured = known(reference)[name]
+        own = known(reference, name)
         if reference is not self.reference or name.kind in ("output", "update"):
-            return measured
-        passed_on = 0.0
+            return own
+        passed_on = np.zeros(())
         for node in self.architecture.nodes:
-            alone = known(self.alone[node.name])
-            arrived = arriving(reference, node, known(reference))
+            alone = self.alone[node.name]
+            arrived = arriving(reference, node, reference.thorough if thorough else reference.sensitivity)
             if name.kind == "parameter" and node.owner == name.node:
-                passed_on += arrived * alone[Tensor("parameter", node.name, name.name)]
+                passed_on = passed_on + arrived * known(alone, Tensor("parameter", node.name, name.name))
             elif name.kind != "parameter":
                 for i, used in enumerate(node.inputs):
-                    if self.architecture.slot(used) == (name.node, int(name.name)):
-                        passed_on += arrived * alone.get(Tensor("input", f"{node.name}_input{i}", "0"), 0.0)
-        return max(measured, passed_on)
+                    taken = Tensor("input", f"{node.name}_input{i}", "0")
+                    if self.architecture.slot(used) == (name.node, int(name.name)) and taken in alone.run.tensors:
+                        passed_on = passed_on + arrived * known(alone, taken)
+        return np.maximum(own, passed_on)
 
     def agreement(self, dtype: str) -> Agreement:
         """Verify in one dtype."""
