@@ -252,7 +252,7 @@ def along_one_direction(forward: Forward, gradients: Run, reference: Reference) 
         directions[name] = rng.standard_normal(reference.run.tensors[name].shape)
         if name in gradients.tensors:
             claimed += float((gradients.tensors[name] * directions[name]).sum())
-        sensitivity += reference.sensitivity[name] * float(np.abs(directions[name]).sum())
+        sensitivity += float((reference.entrywise(name, "float64", thorough=False) * np.abs(directions[name])).sum())
 
     def at(t: float) -> Array:
         parameters = {

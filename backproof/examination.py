@@ -229,11 +229,12 @@ def finite(run: Run) -> bool:
     return all(np.isfinite(y).all() for name, y in run.tensors.items() if name.kind == "output")
 
 
-def arriving(reference: Reference, node: Node, sensitivity: dict[Tensor, float]) -> float:
+def arriving(reference: Reference, node: Node, thorough: bool) -> float:
     """Size of the gradient that arrives at a node, with what cancelled in it; alone, it is about 1."""
+    sensitivity = reference.thorough if thorough else reference.sensitivity
     return max(
         (
-            max(magnitude(array), sensitivity[name])
+            max(magnitude(array), sensitivity.moved[name])
             for name, array in reference.run.tensors.items()
             if name[:2] == ("adjoint", node.name)
         ),

@@ -112,28 +112,22 @@ class Verification:
 
     def sensitivity(self, reference: Reference, name: Tensor, dtype: str, thorough: bool) -> Array:
         """How far one unit of rounding may move each entry of an array: measured, or passed on to it."""
-
-        def known(reference: Reference, name: Tensor) -> Array:
-            measured = (reference.thorough if thorough else reference.sensitivity)[name]
-            if dtype != "float64":
-                return np.asarray(measured)
-            # What cancelled where float32 keeps no digit was at most as large as its like.
-            return np.where(reference.lost[name], max(measured, reference.magnitude(name.kind)), measured)
-
-        own = known(reference, name)
+        own = reference.entrywise(name, dtype, thorough)
         if reference is not self.reference or name.kind in ("output", "update"):
             return own
         passed_on = np.zeros(())
         for node in self.architecture.nodes:
             alone = self.alone[node.name]
-            arrived = arriving(reference, node, reference.thorough if thorough else reference.sensitivity)
+            arrived = arriving(reference, node, thorough)
             if name.kind == "parameter" and node.owner == name.node:
-                passed_on = passed_on + arrived * known(alone, Tensor("parameter", node.name, name.name))
+                passed_on = passed_on + arrived * alone.entrywise(
+                    Tensor("parameter", node.name, name.name), dtype, thorough
+                )
             elif name.kind != "parameter":
                 for i, used in enumerate(node.inputs):
                     taken = Tensor("input", f"{node.name}_input{i}", "0")
                     if self.architecture.slot(used) == (name.node, int(name.name)) and taken in alone.run.tensors:
-                        passed_on = passed_on + arrived * known(alone, taken)
+                        passed_on = passed_on + arrived * alone.entrywise(taken, dtype, thorough)
         return np.maximum(own, passed_on)
 
     def agreement(self, dtype: str) -> Agreement:
