@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -46,6 +46,7 @@ class Examination:
         self._alone: dict[str, Verdicts] = {}
         self._differences: dict[str, Verdicts] = {}
         self._misbehaviour: dict[str, str | None] = {}
+        self._rounded: set[Tensor] = set()
 
     def tensors(self) -> Iterator[TensorAgreement]:
         """Compare everything: the whole network, every node alone, its behaviour, the whole gradient."""
@@ -72,7 +73,7 @@ class Examination:
     @cached_property
     def whole_verdicts(self) -> Verdicts:
         """Every array of the whole network against autograd."""
-        verdicts = self._against_autograd(self.reference, self.whole)
+        verdicts = self._against_autograd(self.reference, self.whole, self._doubted)
         if not self.implementation.runs_whole_networks:
             return verdicts
         shown = {Tensor("output", *map(str, slot)) for slot in map(self._slot, self.verification.architecture.outputs)}
@@ -89,24 +90,44 @@ class Examination:
     def alone(self, node: Node) -> Verdicts:
         """Every array of one node alone against autograd."""
         if node.name not in self._alone:
-            verdicts = self._against_autograd(self.verification.alone[node.name], self.single(node))
+            reference = self.verification.alone[node.name]
+            verdicts = self._against_autograd(reference, self.single(node), partial(self._outvoted, node))
             self._alone[node.name] = {
                 name: replace(verdict, against=ALONE) for name, verdict in verdicts.items() if name.kind != "adjoint"
             }
         return self._alone[node.name]
 
-    def _against_autograd(self, reference: Reference, found: Run) -> Verdicts:
-        return self._settled(reference, lambda name, **how: self._measured(reference, name, found, **how))
+    def _outvoted(self, node: Node, suspects: Sequence[Tensor]) -> set[Tensor]:
+        """Gradients that differ from autograd's, but are the derivative of a forward that is PyTorch's.
 
-    def _settled(self, reference: Reference, measured: Callable[..., TensorAgreement]) -> Verdicts:
-        """Judge all arrays; look thoroughly, once, where one seems to disagree."""
+        Then it is PyTorch that rounds: a saturated gate loses in 1 - y what no small disturbance shows.
+        """
+        if any(name.kind in ("output", "update") for name in suspects):
+            return set()
+        differences = self.differences(node)
+        return {name for name in suspects if name in differences and differences[name].verdict == "agree"}
+
+    def _doubted(self, suspects: Sequence[Tensor]) -> set[Tensor]:
+        """Gradients of nodes alone in which PyTorch is outvoted."""
+        for node in self.nodes:
+            self.alone(node)
+        return self._rounded
+
+    def _against_autograd(
+        self, reference: Reference, found: Run, outvoted: Callable[[Sequence[Tensor]], set[Tensor]]
+    ) -> Verdicts:
+        """Judge all arrays, and again, ever more thoroughly, those that seem to disagree."""
+        measured = partial(self._measured, reference, found)
         verdicts = {name: measured(name) for name in reference.run.tensors}
         suspects = [name for name, verdict in verdicts.items() if verdict.verdict == "disagree"]
-        suspects = self._again(verdicts, suspects, lambda name: measured(name, thorough=True))
+        suspects = self._again(verdicts, suspects, partial(measured, thorough=True))
+        if suspects:
+            self._rounded |= outvoted(suspects)
+            suspects = self._again(verdicts, suspects, partial(measured, thorough=True))
         if suspects:
             # Where the reference itself jumps within a few units of rounding, either side of the jump is right.
             jumping = reference.kinked(32 * float(np.finfo(self.dtype).eps)).intersection(suspects)
-            self._again(verdicts, jumping, lambda name: measured(name, thorough=True, jumping=True))
+            self._again(verdicts, jumping, partial(measured, thorough=True, jumping=True))
         return verdicts
 
     @staticmethod
@@ -115,7 +136,7 @@ class Examination:
         return [name for name in suspects if verdicts[name].verdict == "disagree"]
 
     def _measured(
-        self, reference: Reference, name: Tensor, found: Run, *, thorough: bool = False, jumping: bool = False
+        self, reference: Reference, found: Run, name: Tensor, *, thorough: bool = False, jumping: bool = False
     ) -> TensorAgreement:
         want, got = reference.run.tensors[name], found.tensors.get(name)
         if got is None and not want.any():
@@ -134,7 +155,7 @@ class Examination:
 
     def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> Array:
         """How far rounding may move each entry of an array."""
-        sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough)
+        sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough, self._rounded)
         return rounding(sensitivity, self.dtype, reference.accumulation)
 
     def labels(self, name: Tensor) -> dict[str, Any]:

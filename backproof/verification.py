@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from functools import cached_property
 from time import perf_counter
 from zlib import crc32
@@ -110,9 +111,19 @@ class Verification:
             for node in self.architecture.nodes
         }
 
-    def sensitivity(self, reference: Reference, name: Tensor, dtype: str, thorough: bool) -> Array:
-        """How far one unit of rounding may move each entry of an array: measured, or passed on to it."""
-        own = reference.entrywise(name, dtype, thorough)
+    def sensitivity(
+        self, reference: Reference, name: Tensor, dtype: str, thorough: bool, outvoted: Container[Tensor] = ()
+    ) -> Array:
+        """How far one unit of rounding may move each entry of an array: measured, or passed on to it.
+
+        Where PyTorch is ``outvoted``, by as much as cancelled in it.
+        """
+
+        def known(reference: Reference, name: Tensor) -> Array:
+            measured = reference.entrywise(name, dtype, thorough)
+            return np.maximum(measured, reference.magnitude(name.kind)) if name in outvoted else measured
+
+        own = known(reference, name)
         if reference is not self.reference or name.kind in ("output", "update"):
             return own
         passed_on = np.zeros(())
@@ -127,7 +138,7 @@ class Verification:
                 for i, used in enumerate(node.inputs):
                     taken = Tensor("input", f"{node.name}_input{i}", "0")
                     if self.architecture.slot(used) == (name.node, int(name.name)) and taken in alone.run.tensors:
-                        passed_on = passed_on + arrived * alone.entrywise(taken, dtype, thorough)
+                        passed_on = passed_on + arrived * known(alone, taken)
         return np.maximum(own, passed_on)
 
     def agreement(self, dtype: str) -> Agreement:
