@@ -3,6 +3,7 @@
 from . import (
     activation,
     attention,
+    composition,
     convolution,
     dropout,
     embedding,
@@ -11,6 +12,7 @@ from . import (
     normalization,
     pooling,
     recurrent,
+    state,
     structural,
 )
 from .planting import BUGS, Bug
@@ -20,6 +22,7 @@ __all__ = [
     "Bug",
     "activation",
     "attention",
+    "composition",
     "convolution",
     "dropout",
     "embedding",
@@ -28,5 +31,6 @@ __all__ = [
     "normalization",
     "pooling",
     "recurrent",
+    "state",
     "structural",
 ]
