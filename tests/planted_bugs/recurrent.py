@@ -76,24 +76,21 @@ def wrong_sequence(mistake: str) -> type:
     return type("LSTM", (right,), {"sequence": sequence})
 
 
-for mistake, name, words, source in (
-    ("slope", "The forget gate's derivative is the sigmoid of the gate", "gate", "CaptainE/RNN-LSTM-in-numpy#2"),
-    ("carry", "Nothing is carried back to the step before", "time|carried|step", "CaptainE/RNN-LSTM-in-numpy#1"),
-    (
-        "overwritten",
-        "The cell's gradient is overwritten at every step, not added to",
-        "time|cell|carried",
-        "apache/mxnet#4057",
-    ),
-):
-    plant(
-        Bug(
-            f"LSTM: {name}",
-            ("LSTM",),
-            "LSTM",
-            words,
-            source,
-            "layer",
-            lambda layer=wrong_sequence(mistake): NumPyImplementation({"LSTM": layer}),
-        )
-    )
+def plant_sequence(mistake: str, name: str, words: str, source: str) -> None:
+    """Register an LSTM with that mistake in its pass through time."""
+    layer = wrong_sequence(mistake)
+    plant(Bug(f"LSTM: {name}", ("LSTM",), "LSTM", words, source, "layer", lambda: NumPyImplementation({"LSTM": layer})))
+
+
+plant_sequence(
+    "slope", "The forget gate's derivative is the sigmoid of the gate", "gate", "CaptainE/RNN-LSTM-in-numpy#2"
+)
+plant_sequence(
+    "carry", "Nothing is carried back to the step before", "time|carried|step", "CaptainE/RNN-LSTM-in-numpy#1"
+)
+plant_sequence(
+    "overwritten",
+    "The cell's gradient is overwritten at every step, not added to",
+    "time|cell|carried",
+    "apache/mxnet#4057",
+)
