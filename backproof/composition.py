@@ -30,6 +30,8 @@ def explain(examination: Examination) -> str:
             return f"{UNEXPLAINED}: {name.node} did not get what it takes, or in another order"
     wrong = [name for name, verdict in verdicts.items() if verdict.verdict == "disagree"]
     for words, counted in _mistakes(examination):
+        if not counted:
+            continue
         run = examination.verification.twin.run(examination.reference.values, counted=counted)
         if _explains(examination, run, wrong):
             early = [name for name in run.tensors if name not in wrong and not _near(examination, run, name)]
@@ -62,10 +64,9 @@ def _mistakes(examination: Examination) -> Iterator[tuple[str, Mapping[Use, floa
     """Yield mistakes in words, with how often they count the gradient through each use."""
     branches, weights = _branches(examination), _tied(examination)
     for what, several in (("branches", branches), ("tied weights", weights)):
-        for position, order in ((0, "last"), (-1, "first")):  # backward, the first use comes last
-            lost = {use: 0.0 for uses in several.values() for use in uses if use[0] != uses[position][0]}
-            if lost:
-                yield f"gradients of {what} overwrite one another instead of being added: the {order} one stays", lost
+        for order, stays in (("last", _last), ("first", _first)):
+            lost = {use: 0.0 for uses in several.values() for use in uses if use != stays(uses)}
+            yield f"gradients of {what} overwrite one another instead of being added: the {order} one stays", lost
         yield f"gradients of {what} count twice", {use: 2.0 for uses in several.values() for use in uses}
     for shared, uses in (*branches.items(), *weights.items()):
         for use in uses:
@@ -75,6 +76,16 @@ def _mistakes(examination: Examination) -> Iterator[tuple[str, Mapping[Use, floa
         for kept in uses:
             others = {use: 0.0 for use in uses if use != kept}
             yield f"of the gradient of {shared} only what comes through {kept[0] or 'the output'} arrives", others
+
+
+def _last(uses: list[Use]) -> Use:
+    """The use whose gradient comes last: backward, the first node does; its own inputs stand in order."""
+    return [use for use in uses if use[0] == uses[0][0]][-1]
+
+
+def _first(uses: list[Use]) -> Use:
+    """The use whose gradient comes first."""
+    return next(use for use in uses if use[0] == uses[-1][0])
 
 
 def _branches(examination: Examination) -> Uses:
