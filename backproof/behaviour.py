@@ -164,7 +164,10 @@ def _interrupted(runner: _Runner, given: _Given) -> str | None:
     wanted = runner.run(given)
     for between, other in (
         ("another forward", given.changed(_other, _copy)),
-        ("another forward with equal parameters", replace(given.changed(_copy, _copy), inputs=_others(given.inputs))),
+        (
+            "another forward with equal parameters",
+            replace(given.changed(_copy, _copy), inputs=tuple(map(_other, given.inputs))),
+        ),
     ):
         done = runner.forward(given)
         outputs = [y.copy() for y in done.outputs]
@@ -177,14 +180,10 @@ def _interrupted(runner: _Runner, given: _Given) -> str | None:
     return None
 
 
-def _others(arrays: tuple[Array, ...]) -> tuple[Array, ...]:
-    return tuple(map(_other, arrays))
-
-
 def _other(x: Array) -> Array:
     """Other numbers of the same domain: in another order, and real ones smaller."""
     turned = np.flip(x, axis=0) if x.ndim else x
-    return np.ascontiguousarray(turned * x.dtype.type(0.5) if x.dtype.kind == "f" else turned)
+    return np.array(turned * x.dtype.type(0.5) if x.dtype.kind == "f" else turned)
 
 
 def _laid_out(runner: _Runner, given: _Given) -> str | None:

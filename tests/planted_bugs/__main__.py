@@ -8,9 +8,10 @@ from .catching import WITHIN, catches, named
 HEAD = """# Planted bugs
 
 Wrong backward passes that the suite must catch, within {within} random architectures, in float64 and in float32.
-{referenced} of the {total} are re-created from a mistake that really happened; its report is linked. *Architectures* counts
-those until the bug showed, in float64; the diagnosis is the one made then. A mistake counts as *named* if the diagnosis
-says what was done, not only where it shows: {named} of {total} are ({share:.0%}). Written by `python -m tests.planted_bugs`.
+{referenced} of the {total} are re-created from a mistake that really happened; its report is linked.
+*Architectures* counts those until the bug showed, in float64; the diagnosis is the one made then. A mistake counts as
+*named* if the diagnosis says what was done, not only where it shows: {named} of {total} are ({share:.0%}).
+Written by `python -m tests.planted_bugs`.
 
 | mistake | source | culprit | architectures | named | diagnosis |
 |---|---|---|---|---|---|

@@ -44,7 +44,7 @@ def _(run: Run) -> Gradients:
     return run.input(np.where(run.x > 0, run.g, run.g * 0.01))
 
 
-@bug("ELU", words="alpha|one side|below (0|zero)", source="pytorch/pytorch#47671")
+@bug("ELU", words="alpha|one side|below (0|zero)|at the output", source="pytorch/pytorch#47671")
 def _(run: Run) -> Gradients:
     """The sign of the output decides, which is turned if alpha is negative."""
     return run.input(np.where(run.y > 0, run.g, run.g * (run.y + run.layer.alpha)))
@@ -83,7 +83,7 @@ def _(run: Run) -> Gradients:
     return run.again(approximate="none" if run.layer.approximate == "tanh" else "tanh").backward(run.g)
 
 
-@bug("Softmax", words="term|diagonal|Jacobian", source="deeplearning4j/libnd4j#440")
+@bug("Softmax", words="term|diagonal|Jacobian|keeps to one index", source="deeplearning4j/libnd4j#440")
 def _(run: Run) -> Gradients:
     """Only the diagonal of the Jacobian."""
     return run.input(run.g * run.y * (1 - run.y))

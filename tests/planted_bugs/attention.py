@@ -30,7 +30,7 @@ def _(run: Run) -> Gradients:
     return run.again(options=unmasked).backward(run.g)
 
 
-@bug("MultiheadAttention", words="swapped|exchanged|other input", source="ooples/AiDotNet.Tensors#49")
+@bug("MultiheadAttention", words="swapped|gradient of another", source="ooples/AiDotNet.Tensors#49")
 def _(run: Run) -> Gradients:
     """The gradients of query and key are swapped."""
     query, key, _ = run.right.inputs

@@ -19,7 +19,7 @@ def kept(run: Run) -> Array:
     return run.noise[0] < 1 - run.layer.p
 
 
-@bug("Dropout", words="drop|mask|kept", source="ddbourgin/numpy-ml#94")
+@bug("Dropout", words="drop|mask|kept|p=0", source="ddbourgin/numpy-ml#94")
 def _(run: Run) -> Gradients:
     """The mask is not applied: what was dropped gets a gradient, too."""
     return run.input((run.g * scale(run)).astype(run.g.dtype))

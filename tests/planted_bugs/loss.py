@@ -43,7 +43,7 @@ def _(run: Run) -> Gradients:
     return run.input(run.dx * len(run.x))
 
 
-@bug("CrossEntropyLoss", words="ignore", source="PaddlePaddle/Paddle#28622")
+@bug("CrossEntropyLoss", words="ignore|softmax", source="PaddlePaddle/Paddle#28622")
 def _(run: Run) -> Gradients:
     """What ignore_index ignores gets a gradient: its softmax."""
     if not by_index(run):
@@ -54,7 +54,7 @@ def _(run: Run) -> Gradients:
     return run.input((run.dx + g * softmax(run.x, class_axis(run))).astype(run.dx.dtype))
 
 
-@bug("CrossEntropyLoss", words="ignore", source="flagos-ai/FlagGems#73")
+@bug("CrossEntropyLoss", words="ignore|a mean is over", source="flagos-ai/FlagGems#73")
 def _(run: Run) -> Gradients:
     """The mean counts what is ignored, if ignore_index is the default."""
     layer = run.layer
@@ -64,7 +64,7 @@ def _(run: Run) -> Gradients:
     return run.input(run.dx * run.dx.dtype.type(kept.mean()))
 
 
-@bug("CrossEntropyLoss", words="weight", source="kvark/meganeura#102")
+@bug("CrossEntropyLoss", words="weight|softmax", source="kvark/meganeura#102")
 def _(run: Run) -> Gradients:
     """Softmax minus weighted target, as if the weighted target still summed to 1."""
     layer, axis = run.layer, class_axis(run)
