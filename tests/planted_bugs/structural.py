@@ -56,7 +56,7 @@ def _(run: Run) -> Gradients:
     return run.step.backward((first, *(None for _ in others)))
 
 
-@bug("Cat", words="piece|cut|slice|shift")
+@bug("Cat", words="piece|gradient of another")
 def _(run: Run) -> Gradients:
     """The gradient of each piece is cut from the front."""
     axis = run.layer.dim % run.g.ndim
