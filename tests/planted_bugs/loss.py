@@ -43,6 +43,12 @@ def _(run: Run) -> Gradients:
     return run.input(run.dx * len(run.x))
 
 
+@bug("CrossEntropyLoss", words="sign", source="deeplearning4j/deeplearning4j#349")
+def _(run: Run) -> Gradients:
+    """Target minus softmax instead of softmax minus target."""
+    return run.input(-run.dx)
+
+
 @bug("CrossEntropyLoss", words="ignore|softmax", source="PaddlePaddle/Paddle#28622")
 def _(run: Run) -> Gradients:
     """What ignore_index ignores gets a gradient: its softmax."""
