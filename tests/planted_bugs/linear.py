@@ -31,13 +31,13 @@ def _(run: Run) -> Gradients:
     return run.own(bias=lambda b: b / (run.g.size // b.size))
 
 
-@bug("Linear", words="shape|not summed", source="mlpack/mlpack#3679")
+@bug("Linear", words="not summed", source="mlpack/mlpack#3679")
 def _(run: Run) -> Gradients:
     """The gradient of the bias is the cotangent itself, not summed over the batch."""
     return run.own(bias=lambda b: run.g)
 
 
-@bug("Linear", words="wrong axes|all axes|for all", source="rasbt/stat453-deep-learning-ss21#5")
+@bug("Linear", words="summed over axis|for all", source="rasbt/stat453-deep-learning-ss21#5")
 def _(run: Run) -> Gradients:
     """The bias is summed over the outputs, too: every one gets the same gradient."""
     return run.own(bias=lambda b: np.full_like(b, b.sum()))

@@ -12,7 +12,7 @@ def broadcast(run: Run) -> bool:
     return any(x.shape != run.y.shape for x in run.inputs)
 
 
-@bug("Add", words="shape|not summed", source="deeplearning4j/nd4j#2424")
+@bug("Add", words="not summed", source="deeplearning4j/nd4j#2424")
 def _(run: Run) -> Gradients:
     """A summand that was broadcast gets the gradient of the sum's shape, not summed."""
     return run.input(*(run.g for _ in run.inputs))
@@ -36,7 +36,7 @@ def _(run: Run) -> Gradients:
     return run.step.backward(np.ones_like(run.g)) if broadcast(run) else run.right
 
 
-@bug("MatMul", words="shape|not summed", source="tensorflow/tfjs#8721")
+@bug("MatMul", words="not summed", source="tensorflow/tfjs#8721")
 def _(run: Run) -> Gradients:
     """The gradient of a matrix for the whole batch is not summed over the batch."""
     a, _ = run.inputs
