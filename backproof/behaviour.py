@@ -7,7 +7,7 @@ twice. So each node runs alone, in every way that its numbers must not depend on
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -162,14 +162,22 @@ def _repeated(runner: _Runner, given: _Given) -> str | None:
 def _interrupted(runner: _Runner, given: _Given) -> str | None:
     """It fails when another forward comes between forward and backward"""
     wanted = runner.run(given)
-    other = given.changed(lambda x: _other(x), _copy)
-    done = runner.forward(given)
-    outputs = [y.copy() for y in done.outputs]
-    runner.forward(other)
-    if not all(map(_same, done.outputs, outputs)):
-        return "the output is a buffer that the next forward overwrites"
-    differs = runner.differs(runner.backward(done, given), wanted)
-    return f"another forward in between changes the {differs}: state is kept between calls" if differs else None
+    for between, other in (
+        ("another forward", given.changed(_other, _copy)),
+        (
+            "another forward with equal parameters",
+            replace(given.changed(_copy, _copy), inputs=tuple(map(_other, given.inputs))),
+        ),
+    ):
+        done = runner.forward(given)
+        outputs = [y.copy() for y in done.outputs]
+        runner.forward(other)
+        if not all(map(_same, done.outputs, outputs)):
+            return "the output is a buffer that the next forward overwrites"
+        differs = runner.differs(runner.backward(done, given), wanted)
+        if differs:
+            return f"{between} in between changes the {differs}: state is kept between calls"
+    return None
 
 
 def _other(x: Array) -> Array:
