@@ -185,10 +185,14 @@ def test_a_random_array_gets_no_claim(seed):
 
 
 def test_what_cannot_be_told_from_the_reference_is_no_claim():
-    """A flip of numbers that are nearly equal is no flip; a factor of 1 + 3e-9 is none within 1e-9."""
-    flat = 1 + 1e-13 * RNG.standard_normal((4, 4))
-    told = diagnose(changed(flat, (0, 0), 1 + 3e-12), flat, 1e-12)
-    assert told == "is wrong at 1 of 16 entries, the first at [0, 0]"
+    """The candidate is twice the bound from the reference, and what came lies between them."""
+    near = Evidence(alternatives=[("is Y", lambda: changed(WANT, (0, 0), WANT[0, 0] + 2e-9))])
+    far = Evidence(alternatives=[("is Y", lambda: changed(WANT, (0, 0), WANT[0, 0] + 2e-8))])
+    for error, evidence, told in (
+        (1.5e-9, near, "is wrong at 1 of 35 entries, the first at [0, 0]"),
+        (1.95e-8, far, "is Y"),
+    ):
+        assert diagnose(changed(WANT, (0, 0), WANT[0, 0] + error), WANT, 1e-9, evidence) == told
 
 
 def test_the_array_with_the_most_specific_claim_is_named():
