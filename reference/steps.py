@@ -66,6 +66,8 @@ class Stencil:
         Per term, by how much the values scatter around a smooth curve, judged by their even part alone and by both
         parts. The odd part sees more noise, but the truncation as well: only at a step smaller than one's own
         is it all noise.
+    own
+        Per term, its own scatter, where ``scatter`` is at least what the terms do on average.
     change
         Per term, how far the values move over the stencil.
     size
@@ -84,6 +86,7 @@ class Stencil:
     rounding: Array
     scatter: Array
     noise: Array
+    own: Array
     change: Array
     size: float
     moved: Array
@@ -134,6 +137,7 @@ def stencil(shifted: Shifted, here: Array, exponent: int, unit: float, size: flo
         beyond = float(truncation[kinked].sum())
     # One term may scatter little by chance: so none is taken to scatter less than the terms do on average.
     share = moved / max(int(moved.sum()), 1)
+    own = scatter
     scatter, noise = np.maximum(scatter, share @ scatter * moved), np.maximum(noise, share @ noise * moved)
     return Stencil(
         exponent,
@@ -144,6 +148,7 @@ def stencil(shifted: Shifted, here: Array, exponent: int, unit: float, size: flo
         rounding,
         scatter,
         noise,
+        own,
         away,
         float(np.abs(odd[2]).sum()),
         moved,
@@ -218,7 +223,12 @@ def choose(tried: dict[int, Stencil | None], finest: int = -2000, lost: float | 
         scatter = np.maximum(noise, found.scatter if accepted else found.noise)
         noise = np.maximum(noise, found.noise)
         uncertain = found.rounding + NOISE * scatter / h
-        unresolved = scatter > np.maximum(found.change / (4 * NOISE), found.rounding * h)
+        # A term that is nothing beside the others scatters less than they do, and is not lost for that.
+        unresolved = np.minimum(scatter, found.own) > np.maximum(found.change / (4 * NOISE), found.rounding * h)
+        # Nor is one that moves less than the largest may be rounded: all that it does is then counted as noise.
+        nothing = unresolved & (found.change <= float((found.rounding * h).max(initial=0.0)))
+        uncertain = np.where(nothing, uncertain + NOISE * found.change / h, uncertain)
+        unresolved &= ~nothing
         error = np.where(unresolved, inf, found.truncation + uncertain)
         bound = found.truncated + float(uncertain.sum())
         sure = isfinite(bound) and not unresolved.any()
