@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,13 @@ from backproof.judging import within
 from backproof.running import ImplementationFailed, call, cast, go_back
 from reference import Node, Reference, Tensor
 from reference.run import Array
+
+
+class Misbehaviour(NamedTuple):
+    """What a node does that it must not, in words, and whether it ``spoils`` the numbers of others."""
+
+    words: str
+    spoils: bool
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ class _Runner:
 
 def misbehaviour(
     implementation: Completed, node: Node, alone: Reference, dtype: str, bound: Callable[[Tensor, bool], Array]
-) -> str | None:
+) -> Misbehaviour | None:
     """Run a node alone in every way that must not matter, and say what did; None: nothing.
 
     Parameters
@@ -107,7 +114,7 @@ def misbehaviour(
         for probe in (_unchanged, _repeated, _interrupted, _laid_out, _linear):
             words = _tried(probe, runner, given)
             if words is not None:
-                return words
+                return Misbehaviour(words, spoils=probe is _unchanged)
     return None
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
 from backproof.composition import explain
 from backproof.differencing import at_every_coordinate
 from backproof.evidence import gather
 from backproof.examination import Examination
 from backproof.implementations import Completed, TorchImplementation
+from backproof.running import WrongArray
 from reference import Node, Tensor
-from reports import Suspect, most_telling
+from reports import Suspect, diagnose, most_telling
 from reports.agreement import Fault
 
 
@@ -44,8 +47,9 @@ def _numbers(examination: Examination, node: Node) -> Blame | None:
     wrong = [name for name, verdict in examination.alone(node).items() if verdict.verdict == "disagree"]
     derivative = [name for name, verdict in examination.differences(node).items() if verdict.verdict == "disagree"]
     misbehaviour = examination.misbehaviour(node)
-    if misbehaviour is not None and not wrong:  # a single run is right: what goes wrong comes from what is kept
-        return Blame(node, "state", misbehaviour)
+    # A run that spoils its values is right nowhere; where a single run is right, what is kept goes wrong.
+    if misbehaviour is not None and (misbehaviour.spoils or not wrong):
+        return Blame(node, "state", misbehaviour.words)
     ahead = [name for name in wrong if name.kind in ("output", "update")]
     back = [name for name in wrong if name not in ahead]
     if ahead:
@@ -87,6 +91,23 @@ def _why(examination: Examination, node: Node, wrong: list[Tensor]) -> str | Non
         # A gate or a head has its own rows in a parameter.
         for name in sorted(wrong, key=lambda name: name.kind != "parameter")
     )
+
+
+def malformed(examination: Examination, error: WrongArray) -> Blame:
+    """Blame a node for an array that cannot be compared, and say what its shape tells."""
+    node = error.node
+    fault: Fault = "forward" if error.kind == "output" else "backward"
+    own = Tensor("input", f"{node.name}_input{error.name}", "0")
+    name = own if error.kind == "input" else Tensor(error.kind, node.name, error.name)
+    alone = examination.verification.alone[node.name]
+    try:
+        examination.single(node)
+    except WrongArray as again:
+        if (again.kind, again.name) == (error.kind, error.name) and isinstance(again.found, np.ndarray):
+            bound, evidence = examination.bound(alone, name), gather(node, alone, name)
+            told = diagnose(again.found, alone.run.tensors[name], bound, evidence)
+            return Blame(node, fault, f"{called(name, examination)} {told}")
+    return Blame(node, fault, f"{called(name, examination)} {error}")
 
 
 def called(name: Tensor, examination: Examination) -> str:

@@ -66,6 +66,16 @@ def _mistakes(examination: Examination) -> Iterator[tuple[str, Mapping[Use, floa
             lost = {use: 0.0 for uses in several.values() for use in uses if use != stays(uses)}
             yield f"gradients of {what} overwrite one another instead of being added: the {order} one stays", lost
         yield f"gradients of {what} count twice", {use: 2.0 for uses in several.values() for use in uses}
+    twice = [uses for uses in map(_of_one_node, branches.values()) if uses]
+    for kept, stays in (("first", 0), ("second", 1)):
+        once = {use: 0.0 for uses in twice for use in uses if use != uses[stays]}
+        yield f"where a node takes an array twice, only the gradient of the {kept} use arrives", once
+        again = {use: 2.0 * (use == uses[stays]) for uses in twice for use in uses}
+        yield f"where a node takes an array twice, the gradient of the {kept} use counts for both: twice", again
+    for op in sorted({node.op for node in examination.nodes}):
+        through = {node.name for node in examination.nodes if node.op == op}
+        lost = {use: 0.0 for uses in branches.values() for use in uses if use[0] in through}
+        yield f"the gradient of branches through {op} is lost", lost
     for shared, uses in (*branches.items(), *weights.items()):
         for use in uses:
             through = f"{shared} through {use[0] or 'the output'}"
@@ -84,6 +94,12 @@ def _last(uses: list[Use]) -> Use:
 def _first(uses: list[Use]) -> Use:
     """The use whose gradient comes first."""
     return next(use for use in uses if use[0] == uses[-1][0])
+
+
+def _of_one_node(uses: list[Use]) -> list[Use]:
+    """The uses of an array by the first node that takes it more than once; none if none does."""
+    nodes = [node for node, _ in uses]
+    return [use for use in uses if nodes.count(use[0]) > 1 and use[0] == max(nodes, key=nodes.count)]
 
 
 def _branches(examination: Examination) -> Uses:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backproof.behaviour import misbehaviour
+from backproof.behaviour import Misbehaviour, misbehaviour
 from backproof.differencing import along_one_direction
 from backproof.judging import judged, rounding
 from backproof.running import outputs, run
@@ -45,7 +45,7 @@ class Examination:
         self._runs: dict[str, Run] = {}
         self._alone: dict[str, Verdicts] = {}
         self._differences: dict[str, Verdicts] = {}
-        self._misbehaviour: dict[str, str | None] = {}
+        self._misbehaviour: dict[str, Misbehaviour | None] = {}
         self._rounded: set[Tensor] = set()
 
     def tensors(self) -> Iterator[TensorAgreement]:
@@ -205,7 +205,7 @@ class Examination:
                     break
             yield name, verdict
 
-    def misbehaviour(self, node: Node) -> str | None:
+    def misbehaviour(self, node: Node) -> Misbehaviour | None:
         """What one node does besides computing."""
         if node.name not in self._misbehaviour:
             alone = self.verification.alone[node.name]
@@ -217,7 +217,7 @@ class Examination:
     def _behaviour(self, node: Node) -> TensorAgreement:
         found = self.misbehaviour(node)
         verdict: Verdict = "disagree" if found else "agree"
-        return TensorAgreement(node.name, node.op, "behaviour", "", ITSELF, verdict, note=found or "")
+        return TensorAgreement(node.name, node.op, "behaviour", "", ITSELF, verdict, note=found.words if found else "")
 
     def _end_to_end(self) -> Iterator[TensorAgreement]:
         """Is the whole gradient the derivative of the whole network? One random direction, for both witnesses.

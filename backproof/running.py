@@ -31,9 +31,9 @@ class ImplementationFailed(Exception):
 class WrongArray(Exception):
     """The implementation returned something that cannot be compared: no array, or one of another shape."""
 
-    def __init__(self, node: Node, kind: Kind, name: str, message: str) -> None:
+    def __init__(self, node: Node, kind: Kind, name: str, message: str, found: Any = None) -> None:
         super().__init__(message)
-        self.node, self.kind, self.name = node, kind, name
+        self.node, self.kind, self.name, self.found = node, kind, name, found
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def _array(node: Node, kind: Kind, name: str, found: Any, shape: tuple[int, ...]
     if not isinstance(found, np.ndarray):
         raise WrongArray(node, kind, name, f"is {type(found).__name__}, wanted an array")
     if shape is not None and found.shape != shape:
-        raise WrongArray(node, kind, name, f"has shape {found.shape}, wanted {shape}")
+        raise WrongArray(node, kind, name, f"has shape {found.shape}, wanted {shape}", found)
     return found
 
 

@@ -9,7 +9,7 @@ from zlib import crc32
 
 import numpy as np
 
-from backproof.blame import Blame, blame, called
+from backproof.blame import Blame, blame, malformed
 from backproof.differencing import Derivative, at_every_coordinate
 from backproof.examination import Examination, arriving
 from backproof.implementations import Completed, Verifiable, load
@@ -18,7 +18,6 @@ from reference import Architecture, Reference, Tensor, Twin, Values, draw_values
 from reference.run import Array
 from reference.values import representable
 from reports import Agreement, TensorAgreement, measure
-from reports.agreement import Fault
 
 DTYPES = ("float64", "float32", "float16")
 
@@ -157,9 +156,7 @@ class Verification:
             except ImplementationFailed as error:
                 found, failure = Blame(error.node, None, None), str(error)
             except WrongArray as error:
-                name = Tensor(error.kind, error.node.name, error.name)
-                fault: Fault = "forward" if error.kind == "output" else "backward"
-                found = Blame(error.node, fault, f"{called(name, examination)} {error}")
+                found = malformed(examination, error)
                 tensors = (_malformed(error, dtype),)
         return Agreement(
             architecture=self.architecture.to_dict(),
