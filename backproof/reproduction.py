@@ -15,8 +15,8 @@ def reproduction(architecture: Architecture, implementation: str, dtype: str) ->
     """Write a Python program of at most ten lines that verifies an architecture again and prints the agreement."""
     verified = f"print(verify(architecture, implementation={implementation!r}, dtype={dtype!r}))"
     for in_columns in (False, True):
-        lines = ["from backproof import Architecture, Input, Node, verify", "", *_built(architecture, in_columns)]
-        lines.append(verified)
+        head = ["from backproof import Architecture, Input, Node, verify", *([] if in_columns else [""])]
+        lines = [*head, *_built(architecture, in_columns), verified]
         if len(architecture.nodes) == 1 or (len(lines) <= LINES and max(map(len, lines)) <= WIDTH):
             return "\n".join([*lines, ""])
     read = f"architecture = Architecture.from_json({architecture.to_json()!r})"
@@ -31,8 +31,8 @@ def _built(architecture: Architecture, in_columns: bool) -> list[str]:
         inputs.append(_called("Input", (i.name, i.shape), given))
     nodes = []
     for n in architecture.nodes:
-        given = {"options": n.options or None, "shares": n.shares}
-        nodes.append(_called("Node", (n.name, n.op, dict(n.arguments), n.inputs), given))
+        rest = {"options": n.options or None, "shares": n.shares}
+        nodes.append(_called("Node", (n.name, n.op, dict(n.arguments), n.inputs), rest))
     training = "" if architecture.training else " training=False,"
     return [
         "architecture = Architecture(",

@@ -37,8 +37,8 @@ def shrink(
 ) -> Shrunk:
     """Find a smallest architecture that still fails: by every pass in turn, until none finds anything smaller.
 
-    Every step lowers :func:`~backproof.simplifying.size`, so it ends. The same architecture gives the same result, unless
-    time runs out.
+    Every step lowers :func:`~backproof.simplifying.size`, so it ends. The same architecture gives the same result,
+    unless time runs out.
 
     Parameters
     ----------

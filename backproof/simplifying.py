@@ -230,11 +230,10 @@ def _simpler_values(document: Document, twin: Twin) -> Iterator[Document]:
             yield from (_edited(document, {path: x}) for x in (0.0, 1.0, 2.0))
         elif leaf is True:
             yield _edited(document, {path: False})
-    lists = {
-        path: leaf[0] for path, leaf in _leaves(document) if isinstance(leaf, list) and leaf and path[2] != "shape"
-    }
-    yield from (_edited(document, {path: first}) for path, first in lists.items())
-    yield _edited(document, lists)
+    lists = {path: leaf for path, leaf in _leaves(document) if isinstance(leaf, list) and leaf and path[2] != "shape"}
+    for end in (0, -1):
+        yield from (_edited(document, {path: leaf[end]}) for path, leaf in lists.items())
+        yield _edited(document, {path: leaf[end] for path, leaf in lists.items()})
     for i, graph_input in enumerate(document["inputs"]):
         if graph_input["domain"] == "ties":
             yield _edited(document, {("inputs", i, "domain"): "real"})
