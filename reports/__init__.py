@@ -2,8 +2,8 @@
 
 from reports.agreement import Agreement, DisagreementError, TensorAgreement, measure
 from reports.diagnosis import diagnose
-from reports.html import write_report
-from reports.summary import Summary, sentence
+from reports.html import minimal_file, write_report
+from reports.summary import Summary, distinct, in_words, sentence
 
 __all__ = [
     "Agreement",
@@ -11,7 +11,10 @@ __all__ = [
     "Summary",
     "TensorAgreement",
     "diagnose",
+    "distinct",
+    "in_words",
     "measure",
+    "minimal_file",
     "sentence",
     "write_report",
 ]
