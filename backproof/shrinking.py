@@ -13,7 +13,7 @@ from backproof.verification import verify
 from reference import Architecture, ArchitectureError, Twin
 from reports import Agreement
 
-TRIES, SECONDS = 600, 20.0
+TRIES, SECONDS = 600, 40.0
 """Verifications after which shrinking stops, and seconds; one node alone takes about 10 ms."""
 
 

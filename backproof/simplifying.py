@@ -266,6 +266,13 @@ def _plain_names(document: Document, twin: Twin) -> Iterator[Document]:
     yield from (document | {"seed": seed} for seed in range(SEEDS))
 
 
+def _smaller_on_other_values(document: Document, twin: Twin) -> Iterator[Document]:
+    """Change the size and the seed at once: what shows at some values only is not to be lost with those at hand."""
+    for seed in range(SEEDS):
+        for simpler in (_smaller_integers, _fewer_axes):
+            yield from (made | {"seed": seed} for made in simpler(document, twin))
+
+
 Pass: TypeAlias = Callable[[Document, Twin], Iterator[Document]]
 PASSES: tuple[Pass, ...] = (
     _one_alone,
@@ -277,4 +284,5 @@ PASSES: tuple[Pass, ...] = (
     _simpler_values,
     _fewer_axes,
     _plain_names,
+    _smaller_on_other_values,
 )

@@ -24,8 +24,8 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
     for failure in shown:
         _show_failure(console, failure)
         _show_minimal(console, failure, folder)
-    if document["failed"] > len(shown):
-        console.print(f"... and {document['failed'] - len(shown)} more failures, in the report")
+    if more := document["failed"] - len(shown):
+        console.print(f"... and {more} more failure{'s' * (more > 1)} of these kinds or others")
     colour = "red" if document["failed"] else "green" if document["architectures"] else "yellow"
     console.print(f"[{colour}]{escape(sentence(document))}[/]", highlight=False)
     console.print(
