@@ -132,6 +132,7 @@ def shrunk(failures: Sequence[Mapping[str, Any]], implementation: str, isolated:
     try:
         for failure in failures:
             try:
+                executor.submit(one_thread).result()  # the start of the process takes its time, too
                 yield executor.submit(_shrunk, failure, implementation).result(timeout=PATIENCE)
                 continue
             except BrokenExecutor:
