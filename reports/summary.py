@@ -189,10 +189,14 @@ def in_words(architecture: Mapping[str, Any]) -> str:
 
 
 def _input_in_words(graph_input: Mapping[str, Any]) -> str:
-    domain = graph_input.get("domain", "real")
-    said = f"{graph_input['name']} {tuple(graph_input['shape'])}"
-    said += "" if domain == "real" else f" of {domain}"
-    return said + (f" below {graph_input['below']}" if "below" in graph_input else "")
+    domains = {
+        "real": "",
+        "ties": " with ties",
+        "unit": " in [0, 1]",
+        "simplex": " on the simplex",
+        "index": f" of indices below {graph_input.get('below')}",
+    }
+    return f"{graph_input['name']} {tuple(graph_input['shape'])}{domains[graph_input.get('domain', 'real')]}"
 
 
 def _op_in_words(node: Mapping[str, Any]) -> str:

@@ -62,7 +62,7 @@ def test_a_wrong_layer_shrinks_to_itself_with_sizes_of_one(dtype: str) -> None:
 @pytest.mark.parametrize(
     ("right", "scaled", "layers", "words"),
     [
-        (Embedding, {"weight": 2.0}, ["Embedding", "Linear"], "x (1,) of index below 1 -> Embedding"),
+        (Embedding, {"weight": 2.0}, ["Embedding", "Linear"], "x (1,) of indices below 1 -> Embedding"),
         (LSTM, {"weight_hh_l0": 2.0}, ["LSTM"], "LSTM(input_size=1, hidden_size=1"),
         (BatchNorm2d, {"weight": 2.0}, ["BatchNorm2d", "Conv2d"], "BatchNorm2d(num_features=1)"),
         (ReLU, {"x": 2.0}, None, "x (1,) -> ReLU()"),
@@ -115,6 +115,18 @@ def test_the_wiring_is_kept_where_it_is_what_fails() -> None:
     first, second = found.nodes
     assert (first.op, second.op, second.shares) == ("Linear", "Linear", first.name) or first.op == "LayerNorm"
     assert sum(len(i.shape) for i in found.inputs) == len(found.inputs)
+
+
+def test_where_the_owner_of_tied_parameters_goes_the_next_node_owns_them() -> None:
+    given = {"in_features": 2, "out_features": 2}
+    owner, *others = (Node(name, "Linear", given, ("x",), shares="a" if name != "a" else None) for name in "abc")
+    architecture = Architecture((Input("x", (2, 2)),), (owner, *others), ("a", "b", "c"))
+
+    def tied_without_a(candidate: Architecture) -> bool:
+        return all(n.name != "a" for n in candidate.nodes) and any(n.shares for n in candidate.nodes)
+
+    first, second = shrink(architecture, tied_without_a).architecture.nodes
+    assert (first.shares, second.shares) == (None, first.name)
 
 
 @given(backproof.architectures(max_nodes=5))
