@@ -7,11 +7,12 @@ from collections.abc import Callable
 from time import monotonic
 from typing import NamedTuple
 
-from backproof.implementations import Implementation
+from backproof.implementations import Verifiable
 from backproof.simplifying import PASSES, Document, Pass, size
 from backproof.verification import verify
 from reference import Architecture, ArchitectureError, Twin
 from reports import Agreement
+from reports.agreement import Fault
 
 TRIES, SECONDS = 600, 40.0
 """Verifications after which shrinking stops, and seconds; one node alone takes about 10 ms."""
@@ -94,12 +95,15 @@ class Symptom(NamedTuple):
         Of the culprit; None: the composition is to blame.
     arrays
         Kind and name of the culprit's arrays that disagree.
+    fault
+        Where it lies in no array of a node: ``state``, ``composition`` or ``reference``.
     raised
         The exception and its message, without names of nodes and numbers.
     """
 
     op: str | None
     arrays: frozenset[tuple[str, str]]
+    fault: Fault | None
     raised: str
 
     @classmethod
@@ -108,7 +112,8 @@ class Symptom(NamedTuple):
         wrong = {(t.kind, t.name) for t in agreement.disagreements if t.node == agreement.culprit}
         # The message but for the node's name and the sizes.
         raised = re.sub(r"^node \w+ |\d+", "", agreement.failure or "")
-        return cls(agreement.op, frozenset(wrong), raised)
+        beyond = agreement.fault if agreement.fault in ("state", "composition", "reference") else None
+        return cls(agreement.op, frozenset(wrong), beyond, raised)
 
     def shown_by(self, agreement: Agreement) -> bool:
         """Whether an agreement fails in the same way: at least one array of the same op is wrong again."""
@@ -116,10 +121,10 @@ class Symptom(NamedTuple):
             return False
         other = Symptom.of(agreement)
         same = self.arrays & other.arrays or not self.arrays
-        return bool(same) and (self.op, self.raised) == (other.op, other.raised)
+        return bool(same) and (self.op, self.fault, self.raised) == (other.op, other.fault, other.raised)
 
 
-def shrink_failure(architecture: Architecture, implementation: str | Implementation, dtype: str) -> Shrunk:
+def shrink_failure(architecture: Architecture, implementation: str | Verifiable, dtype: str) -> Shrunk:
     """Shrink an architecture on which an implementation fails, keeping the culprit's op and the dtype.
 
     Raises
