@@ -16,7 +16,7 @@ from backproof.shrinking import Shrunk, shrink, shrink_failure
 from backproof.simplifying import size
 from impl import LSTM, BatchNorm2d, Embedding, Gradients, Linear, ReLU, Step
 from impl.layer import Layer
-from reference import Twin
+from reference import Run, Twin, Values
 from reports import in_words
 
 
@@ -115,6 +115,31 @@ def test_the_wiring_is_kept_where_it_is_what_fails() -> None:
     first, second = found.nodes
     assert (first.op, second.op, second.shares) == ("Linear", "Linear", first.name) or first.op == "LayerNorm"
     assert sum(len(i.shape) for i in found.inputs) == len(found.inputs)
+
+
+class Overwriting:
+    """PyTorch, but where several nodes share parameters only the gradient of the first of them stays."""
+
+    name = "overwriting"
+
+    def supports(self, node: Node) -> bool:
+        return True
+
+    def run(self, architecture: Architecture, values: Values) -> Run:
+        twin = Twin(architecture, device="cpu")
+        lost = {(n.name, name): 0.0 for n in architecture.nodes if n.shares for name in twin.parameter_shapes[n.shares]}
+        dtype = str(next(c.dtype for c in values.cotangents.values()))
+        return twin.run(values, dtype, counted=lost)
+
+
+def test_a_wrong_composition_shrinks_to_two_nodes_that_share() -> None:
+    drawn = (backproof.random_architecture(seed, ["Linear", "Tanh"]) for seed in range(300))
+    tied = (a for a in drawn if any(n.shares for n in a.nodes) and len(a.nodes) > 3)
+    failing = next(a for a in tied if not backproof.verify(a, Overwriting()).agrees)
+    found = shrink_failure(failing, Overwriting(), "float64").architecture
+    first, second = found.nodes
+    assert (first.op, second.op, second.shares) == ("Linear", "Linear", first.name)
+    assert backproof.verify(found, Overwriting()).fault == "composition"
 
 
 def test_where_the_owner_of_tied_parameters_goes_the_next_node_owns_them() -> None:
