@@ -20,7 +20,7 @@ Path: TypeAlias = tuple[str | int, ...]
 FRESH = ("real", "ties", "unit")
 """Domains of an input that takes the place of a node."""
 
-SEEDS = 8
+SEEDS = 4
 """Seeds 0, 1 ... that are tried."""
 
 TOGETHER = 64
