@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from backproof.composition import explain
 from backproof.differencing import at_every_coordinate
+from backproof.evidence import gather
 from backproof.examination import Examination
 from backproof.implementations import Completed, TorchImplementation
-from reference import Node, Reference, Tensor
-from reports import diagnose
+from reference import Node, Tensor
+from reports import Suspect, most_telling
 from reports.agreement import Fault
 
 
@@ -49,11 +50,11 @@ def _numbers(examination: Examination, node: Node) -> Blame | None:
     back = [name for name in wrong if name not in ahead]
     if ahead:
         fault: Fault = "function" if not derivative else "both" if back else "forward"
-        return Blame(node, fault, _why(examination, node, ahead[0]))
+        return Blame(node, fault, _why(examination, node, ahead))
     if back and not derivative:
         return _against_both(examination, node, back)
     if back:
-        return Blame(node, "backward", _why(examination, node, back[0]))
+        return Blame(node, "backward", _why(examination, node, back))
     if derivative:
         what = "it agrees with PyTorch, but is not the derivative of its own forward"
         return Blame(node, "forward", what)
@@ -69,22 +70,26 @@ def _against_both(examination: Examination, node: Node, wrong: list[Tensor]) -> 
             claims = derivatives[name].claims(alone.run.tensors[name], examination.bound(alone, name))
             if not all(claim.holds for claim in claims):
                 return Blame(node, "reference", f"PyTorch's {called(name, examination)} contradicts its own forward")
-    return Blame(node, "backward", _why(examination, node, wrong[0]))
+    return Blame(node, "backward", _why(examination, node, wrong))
 
 
-def _why(examination: Examination, node: Node, name: Tensor) -> str | None:
-    alone = examination.verification.alone[node.name]
-    got = examination.single(node).tensors.get(name)
-    told = diagnose(got, alone.run.tensors[name], examination.bound(alone, name), _sizes(alone))
-    return f"{called(name, examination)} {told}" if told else None
+def _why(examination: Examination, node: Node, wrong: list[Tensor]) -> str | None:
+    """Diagnose wrong arrays of a node by the one that tells most."""
+    alone, single = examination.verification.alone[node.name], examination.single(node)
+    return most_telling(
+        Suspect(
+            called(name, examination),
+            single.tensors.get(name),
+            alone.run.tensors[name],
+            examination.bound(alone, name),
+            gather(node, alone, name),
+        )
+        # A gate or a head has its own rows in a parameter.
+        for name in sorted(wrong, key=lambda name: name.kind != "parameter")
+    )
 
 
 def called(name: Tensor, examination: Examination) -> str:
     """What to call an array of one node."""
     words = {"output": "output", "update": "new", "parameter": "gradient of"}
     return f"{words.get(name.kind, 'gradient of input')} {examination.labels(name)['name']}"
-
-
-def _sizes(alone: Reference) -> dict[str, int]:
-    inputs = alone.values.inputs.values()
-    return {f"axis {axis} of input {i}": n for i, x in enumerate(inputs) for axis, n in enumerate(x.shape)}

@@ -78,7 +78,7 @@ class Derivative:
     note: str
 
     def claims(self, got: Array | None, rounding: Array) -> Iterator[Claim]:
-        """Compare a gradient at the coordinates, then along the directions; each entry may be off by its ``rounding``."""
+        """Compare a gradient at the coordinates, then along the directions; an entry may be off by its ``rounding``."""
         if got is None and not self.coordinates.value.any() and not self.directions.value.any():
             got = np.zeros(self.shape)  # "no gradient flows" and zeros are one statement
         right = got is not None and got.shape == self.shape
@@ -95,7 +95,7 @@ class Derivative:
             want, bound, unknown = _wanted(self.directions, along)
             note = f"along {len(self.signs)} directions"
             spread = given.size**0.5
-            yield Claim(along, want, bound + HOEFFDING * spread * float(rounding.max()), note, unknown > 0, spread)
+            yield Claim(along, want, bound + HOEFFDING * spread * float(np.max(rounding)), note, unknown > 0, spread)
 
 
 def _wanted(estimate: Estimate, got: Array) -> tuple[Array, Array, int]:

@@ -175,9 +175,10 @@ class Twin:
         constants = {name: like(value) for name, value in self.constants[node.name].items()}
         # The formula of attention as it is written down: the fused kernels say "random" whether they drop or not. And
         # float32 by the kernels of float64, for its error is to speak for theirs.
-        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
-            return tuple(_flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options)))
+            with sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
+                return tuple(_flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options)))
 
     def run(
         self,
