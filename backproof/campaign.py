@@ -26,7 +26,7 @@ from reports import Agreement
 BATCH = 8
 """Architectures handed to a process at a time."""
 
-PATIENCE = 90.0
+PATIENCE = 120.0
 """Seconds after which a process that shrinks a failure is taken to hang: it should have ended by itself long before."""
 
 

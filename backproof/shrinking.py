@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from time import monotonic
+from time import process_time
 from typing import NamedTuple
 
 from backproof.implementations import Verifiable
@@ -14,8 +14,8 @@ from reference import Architecture, ArchitectureError, Twin
 from reports import Agreement
 from reports.agreement import Fault
 
-TRIES, SECONDS = 600, 40.0
-"""Verifications after which shrinking stops, and seconds; one node alone takes about 10 ms."""
+TRIES, SECONDS = 600, 20.0
+"""Verifications after which shrinking stops, and seconds of computing: a busy machine is not to change the result."""
 
 
 class Shrunk(NamedTuple):
@@ -48,10 +48,10 @@ def shrink(
     fails
         Whether an architecture fails in the same way. It is asked about valid ones only.
     tries, seconds
-        After so many questions, or so long, what was found by then is returned.
+        After so many questions, or so much computing, what was found by then is returned.
     """
     best, seen = architecture, {architecture}
-    asked, until = 0, monotonic() + seconds
+    asked, until = 0, process_time() + seconds
 
     def accepted(document: Document, least: tuple[int, ...]) -> Architecture | None:
         nonlocal asked
@@ -63,7 +63,7 @@ def shrink(
             Twin(candidate, device="cpu")
         except ArchitectureError:
             return None
-        if asked >= tries or monotonic() > until:
+        if asked >= tries or process_time() > until:
             raise _Stopped
         asked += 1
         return candidate if fails(candidate) else None
