@@ -39,7 +39,7 @@ def size(architecture: Architecture) -> tuple[int, ...]:
         sum(prod(i.shape) for i in inputs),
         sum(_cost(leaf) for _, leaf in _leaves(document)),
         sum(len(i.shape) for i in inputs),
-        sum((i.domain == "ties") + (i.ignore is not None) for i in inputs) + (not architecture.training),
+        sum((i.domain in ("ties", "wide")) + (i.ignore is not None) for i in inputs) + (not architecture.training),
         len(json.dumps(document | {"seed": 0})),
         architecture.seed,
     )
@@ -235,7 +235,7 @@ def _simpler_values(document: Document, twin: Twin) -> Iterator[Document]:
         yield from (_edited(document, {path: leaf[end]}) for path, leaf in lists.items())
         yield _edited(document, {path: leaf[end] for path, leaf in lists.items()})
     for i, graph_input in enumerate(document["inputs"]):
-        if graph_input["domain"] == "ties":
+        if graph_input["domain"] in ("ties", "wide"):
             yield _edited(document, {("inputs", i, "domain"): "real"})
         yield _edited(document, {("inputs", i): {k: v for k, v in graph_input.items() if k != "ignore"}})
     yield document | {"training": True}

@@ -192,6 +192,7 @@ def _input_in_words(graph_input: Mapping[str, Any]) -> str:
     domains = {
         "real": "",
         "ties": " with ties",
+        "wide": " of wide range",
         "unit": " in [0, 1]",
         "simplex": " on the simplex",
         "index": f" of indices below {graph_input.get('below')}",
