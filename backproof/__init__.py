@@ -10,13 +10,15 @@ if TYPE_CHECKING:
     from backproof.generator import architectures, random_architecture
     from backproof.implementations import Implementation, NumPyImplementation, Pass, TorchImplementation
     from backproof.verification import Unsupported, verify
-    from reference import Architecture, ArchitectureError
+    from reference import Architecture, ArchitectureError, Input, Node
 
 __version__ = "0.1.0"
 __all__ = [
     "Architecture",
     "ArchitectureError",
     "Implementation",
+    "Input",
+    "Node",
     "NumPyImplementation",
     "Pass",
     "TorchImplementation",
@@ -30,6 +32,8 @@ _HOME = {
     "Architecture": "reference",
     "ArchitectureError": "reference",
     "Implementation": "backproof.implementations",
+    "Input": "reference",
+    "Node": "reference",
     "NumPyImplementation": "backproof.implementations",
     "Pass": "backproof.implementations",
     "TorchImplementation": "backproof.implementations",

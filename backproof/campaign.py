@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import signal
 from collections import deque
-from collections.abc import Generator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from collections.abc import Generator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cache
 from multiprocessing import active_children, get_context
+from typing import Any
 
 import torch
 from threadpoolctl import threadpool_limits
 
 from backproof.generator import drawable, random_architecture
 from backproof.implementations import Verifiable, load
+from backproof.reproduction import reproduction
+from backproof.shrinking import shrink_failure
 from backproof.verification import DTYPES, Unsupported, Verification
 from reference import Architecture, Node
 from reference.ops import STRUCTURAL
@@ -22,6 +25,9 @@ from reports import Agreement
 
 BATCH = 8
 """Architectures handed to a process at a time."""
+
+PATIENCE = 120.0
+"""Seconds after which a process that shrinks a failure is taken to hang: it should have ended by itself long before."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,7 @@ class Campaign:
             one_thread()
             yield from (self.example(i) for i in range(self.examples))
             return
-        executor = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_child)
+        executor = _processes(workers)
         try:
             waiting: deque[Future[list[list[Agreement]]]] = deque()
             starts = iter(range(0, self.examples, BATCH))
@@ -90,9 +96,7 @@ class Campaign:
             while waiting:
                 yield from waiting.popleft().result()
         finally:
-            executor.shutdown(wait=False, cancel_futures=True)
-            for child in active_children():  # after Ctrl-C nobody waits for what they were at
-                child.terminate()
+            _end(executor)
 
     def _batch(self, start: int) -> list[list[Agreement]]:
         return [self.example(i) for i in range(start, min(start + BATCH, self.examples))]
@@ -109,6 +113,52 @@ def agreements(architecture: Architecture, implementation: Verifiable, dtypes: S
     return [verification.agreement(dtype) for dtype in dtypes]
 
 
+def shrunk(failures: Sequence[Mapping[str, Any]], implementation: str, isolated: bool) -> Generator[dict[str, Any]]:
+    """Shrink failures of a summary one after the other: what is to be filled into each.
+
+    Parameters
+    ----------
+    failures
+        Entries of :attr:`reports.Summary.failures`.
+    implementation
+        By name.
+    isolated
+        In another process: the implementation may crash or hang on what it is given here, and costs no other failure.
+    """
+    if not isolated:
+        yield from (_shrunk(failure, implementation) for failure in failures)
+        return
+    executor = _processes(1)
+    try:
+        for failure in failures:
+            try:
+                executor.submit(one_thread).result()  # the start of the process takes its time, too
+                yield executor.submit(_shrunk, failure, implementation).result(timeout=PATIENCE)
+                continue
+            except BrokenExecutor:
+                reason = "the process died in the implementation"
+            except TimeoutError:
+                reason = f"the implementation did not come back within {PATIENCE:.0f} s"
+            _end(executor)
+            executor = _processes(1)
+            yield {"shrinking": reason}
+    finally:
+        _end(executor)
+
+
+def _shrunk(failure: Mapping[str, Any], implementation: str) -> dict[str, Any]:
+    dtype = failure["dtype"]
+    try:
+        found = shrink_failure(Architecture.from_dict(failure["architecture"]), _loaded(implementation), dtype)
+    except ValueError as error:
+        return {"shrinking": str(error)}
+    return {
+        "minimal": found.architecture.to_dict(),
+        "reproduction": reproduction(found.architecture, implementation, dtype),
+        "shrinking": "" if found.finished else f"stopped after {found.tries} tries",
+    }
+
+
 def _supports(implementation: Verifiable, op: str) -> bool:
     """Whether an implementation runs an op, whatever its arguments."""
     return op in STRUCTURAL or implementation.supports(Node("any", op, {}, ("x",)))
@@ -123,6 +173,16 @@ def one_thread() -> None:
     """Compute on one thread: the arrays are small, and several processes already fill the machine."""
     torch.set_num_threads(1)
     threadpool_limits(1)
+
+
+def _processes(count: int) -> ProcessPoolExecutor:
+    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_child)
+
+
+def _end(executor: ProcessPoolExecutor) -> None:
+    executor.shutdown(wait=False, cancel_futures=True)
+    for child in active_children():  # after Ctrl-C nobody waits for what they were at
+        child.terminate()
 
 
 def _child() -> None:

@@ -129,7 +129,9 @@ def verify(
 
         campaign = Campaign(implementation, examples, seed, dtypes, layers).checked()
         session = Session(implementation, dtypes, examples, folder, json_file, seed)
-    session.run(campaign.agreements(workers or len(os.sched_getaffinity(0))))
+    workers = workers or len(os.sched_getaffinity(0))
+    session.run(campaign.agreements(workers))
+    session.shrink(isolated=workers > 1)
     sys.exit(session.finish())
 
 
@@ -153,6 +155,7 @@ def replay(file: Path, implementation: str, dtypes: tuple[str, ...], json_file: 
         session = Session(implementation, dtypes, 1, None, json_file)
         one_thread()
         session.run(agreements(architecture, found, dtypes) for _ in range(1))
+        session.shrink(isolated=False)
     sys.exit(session.finish())
 
 

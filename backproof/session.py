@@ -18,7 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import backproof
 from backproof import terminal
-from reports import Agreement, Summary, write_report
+from reports import Agreement, Summary, distinct, write_report
 
 AGREE, DISAGREE, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -62,7 +62,7 @@ class Session:
         about = {"implementation": implementation, "seed": seed, "requested": requested}
         self.summary = Summary(dtypes, about | {"command": _command(), "environment": environment()})
         self.interrupted = False
-        self.unwritten = self.died = False
+        self.unwritten = self.died = self.unshrunk = False
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / ".probe"
@@ -95,6 +95,36 @@ class Session:
             self.died = True
         self.summary.seconds = perf_counter() - started
 
+    def shrink(self, isolated: bool) -> None:
+        """Find the smallest architectures that fail like the first few failures of different kinds.
+
+        Nothing is lost by Ctrl-C: what is not shrunk by then stays as it was found.
+
+        Parameters
+        ----------
+        isolated
+            In a process of its own, as :func:`backproof.campaign.shrunk` says.
+        """
+        from backproof.campaign import shrunk
+
+        chosen = distinct(self.summary.failures)[: terminal.SHOWN]
+        if self.interrupted or not chosen:
+            return
+        progress = Progress(
+            TextColumn("shrinking {task.fields[number]} of {task.total}"),
+            TimeElapsedColumn(),
+            console=self.console,
+            transient=True,
+        )
+        try:
+            with progress, closing(shrunk(chosen, self.summary.about["implementation"], isolated)) as results:
+                task = progress.add_task("", total=len(chosen), number=1)
+                for number, (failure, found) in enumerate(zip(chosen, results), start=2):
+                    failure |= found
+                    progress.update(task, number=min(number, len(chosen)))
+        except KeyboardInterrupt:
+            self.unshrunk = True
+
     def _worst(self) -> str:
         failed = f"[red]{self.summary.failed} failed[/] " if self.summary.failed else ""
         digits = (f"{least:.1f}" for least in self.summary.worst_digits().values() if least is not None)
@@ -103,7 +133,9 @@ class Session:
     def finish(self) -> int:
         """Show the result, write the report, and return the exit status."""
         document = self.summary.document() | {"interrupted": self.interrupted}
-        terminal.show(self.console, document)
+        terminal.show(self.console, document, self.folder)
+        if self.unshrunk:
+            self.console.print("[yellow]Interrupted: not every failure is shrunk.[/]", highlight=False)
         if self.interrupted:
             done = f"{document['architectures']} of {self.requested} architectures are verified and reported"
             self.console.print(f"[yellow]Interrupted: {done}.[/]", highlight=False)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reports import sentence
+from reports import distinct, in_words, minimal_file, sentence
 
 SHOWN = 5
-"""Failures shown in full; the report has them all."""
+"""Failures shown in full, of different kinds; the report has them all."""
 
 
-def show(console: Console, document: Mapping[str, Any]) -> None:
-    """Show a whole document of :meth:`reports.Summary.document`."""
+def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> None:
+    """Show a whole document of :meth:`reports.Summary.document`, whose report goes into a folder if there is one."""
     if document["architectures"]:
         console.print(table(document))
-    for failure in document["failures"][:SHOWN]:
+    shown = distinct(document["failures"])[:SHOWN]
+    for failure in shown:
         _show_failure(console, failure)
-    if document["failed"] > SHOWN:
-        console.print(f"... and {document['failed'] - SHOWN} more failures, in the report")
+        _show_minimal(console, failure, folder)
+    if more := document["failed"] - len(shown):
+        console.print(f"... and {more} more failure{'s' * (more > 1)} of these kinds or others")
     colour = "red" if document["failed"] else "green" if document["architectures"] else "yellow"
     console.print(f"[{colour}]{escape(sentence(document))}[/]", highlight=False)
     console.print(
@@ -58,3 +61,16 @@ def _show_failure(console: Console, failure: Mapping[str, Any]) -> None:
         got, want = (x if x is None or isinstance(x, str) else f"{x:.7g}" for x in (tensor["got"], tensor["want"]))
         values = tensor["note"] if got is None else f"got {got}, wanted {want} ({tensor['against']})"
         console.print(escape(f"  {tensor['tensor']}{at}: {values}"), highlight=False)
+
+
+def _show_minimal(console: Console, failure: Mapping[str, Any], folder: Path | None) -> None:
+    """Show the smallest architecture, and the program in lines that can be copied."""
+    note = f" ({failure['shrinking']})" if failure["shrinking"] else ""
+    if not failure["minimal"]:
+        if note:
+            console.print(escape(f"  not made smaller{note}"), highlight=False)
+        return
+    console.print(escape(f"  smallest{note}: {in_words(failure['minimal'])}"), highlight=False)
+    if folder is not None:
+        console.print(escape(f"  saved: {folder / minimal_file(failure)}"), highlight=False, soft_wrap=True)
+    console.print(escape(f"\n{failure['reproduction']}"), highlight=False, soft_wrap=True)

@@ -8,11 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from reports.summary import MOST_DIGITS, PER_DIGIT, sentence
+from reports.summary import MOST_DIGITS, PER_DIGIT, in_words, sentence
 
 
 def write_report(folder: Path, document: Mapping[str, Any]) -> Path:
     """Write ``index.html`` and ``agreement.json`` into a folder, and each failing architecture beside them.
+
+    Beside it goes the smallest architecture that still fails, where one was found.
 
     Every file appears whole or not at all, so a reader, or a second run, never meets half of one.
 
@@ -36,6 +38,8 @@ def write_report(folder: Path, document: Mapping[str, Any]) -> Path:
     _write(folder / "agreement.json", json.dumps(document, indent=1, allow_nan=False))
     for failure in document["failures"]:
         _write(folder / failure_file(failure), json.dumps(failure["architecture"], indent=1, allow_nan=False))
+        if failure["minimal"]:
+            _write(folder / minimal_file(failure), json.dumps(failure["minimal"], indent=1, allow_nan=False))
     page = folder / "index.html"
     _write(page, render(document))
     return page
@@ -44,6 +48,11 @@ def write_report(folder: Path, document: Mapping[str, Any]) -> Path:
 def failure_file(failure: Mapping[str, Any]) -> str:
     """Return the name of the file that holds a failing architecture."""
     return f"failure-{failure['digest'][:12]}.json"
+
+
+def minimal_file(failure: Mapping[str, Any]) -> str:
+    """Return the name of the file that holds the smallest architecture that fails like this one."""
+    return f"minimal-{failure['digest'][:12]}.json"
 
 
 def render(document: Mapping[str, Any]) -> str:
@@ -65,6 +74,8 @@ def render(document: Mapping[str, Any]) -> str:
         most_digits=MOST_DIGITS,
         per_digit=PER_DIGIT,
         failure_file=failure_file,
+        minimal_file=minimal_file,
+        in_words=in_words,
         as_json=lambda value: json.dumps(value, indent=1),
     )
 

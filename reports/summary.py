@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,6 +96,11 @@ class Summary:
                         "diagnosis": agreement.diagnosis,
                         "failure": agreement.failure,
                         "tensors": [_shown(tensor) for tensor in agreement.disagreements[:20]],
+                        # Filled in by whoever shrinks it: the smallest architecture that still fails, a program
+                        # that shows it, and what there is to say of how it was found.
+                        "minimal": None,
+                        "reproduction": None,
+                        "shrinking": "",
                     }
                 )
 
@@ -149,6 +155,55 @@ def _shown(tensor: TensorAgreement) -> dict[str, Any]:
         **plain,
         "note": tensor.note,
     }
+
+
+def distinct(failures: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the first failure of every kind, first one of every op, then the second of those that have several.
+
+    The same op and diagnosis, numbers aside, are one kind in all dtypes; so are those that shrank to the same
+    architecture.
+    """
+    kinds: dict[tuple[str, str], dict[str, Any]] = {}
+    for failure in failures:
+        what = re.sub(r"node \w+|[\d.]+", "", failure["failure"] or failure["diagnosis"] or "")
+        kinds.setdefault((failure["op"] or "", what), failure)
+    once = {str(failure["minimal"] or failure["digest"]): failure for failure in reversed(kinds.values())}
+    several: Counter[str | None] = Counter()
+    ranked: list[tuple[int, dict[str, Any]]] = []
+    for failure in reversed(once.values()):
+        ranked.append((several[failure["op"]], failure))
+        several[failure["op"]] += 1
+    return [failure for _, failure in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def in_words(architecture: Mapping[str, Any]) -> str:
+    """Write an architecture's JSON in a line: ``x (2, 1) -> Linear(in_features=1, out_features=1)``."""
+    inputs, nodes = architecture["inputs"], architecture["nodes"]
+    said = ", ".join(_input_in_words(graph_input) for graph_input in inputs)
+    before = [[graph_input["name"] for graph_input in inputs], *([node["name"]] for node in nodes)]
+    if all(node["inputs"] == used and "shares" not in node for node, used in zip(nodes, before)):
+        said = " -> ".join([said, *map(_op_in_words, nodes)])
+    else:
+        said = "; ".join([said, *(f"{n['name']} = {_op_in_words(n)} of {', '.join(n['inputs'])}" for n in nodes)])
+    return said if architecture["training"] else f"{said}, in evaluation"
+
+
+def _input_in_words(graph_input: Mapping[str, Any]) -> str:
+    domains = {
+        "real": "",
+        "ties": " with ties",
+        "wide": " of wide range",
+        "unit": " in [0, 1]",
+        "simplex": " on the simplex",
+        "index": f" of indices below {graph_input.get('below')}",
+    }
+    return f"{graph_input['name']} {tuple(graph_input['shape'])}{domains[graph_input.get('domain', 'real')]}"
+
+
+def _op_in_words(node: Mapping[str, Any]) -> str:
+    given = {**node.get("arguments", {}), **node.get("options", {})}
+    tied = [f"parameters of {node['shares']}"] if "shares" in node else []
+    return f"{node['op']}({', '.join([*(f'{name}={value!r}' for name, value in given.items()), *tied])})"
 
 
 def sentence(document: Mapping[str, Any]) -> str:

@@ -2,13 +2,16 @@
 
 import errno
 import json
+import subprocess
+import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 import backproof
-from backproof.campaign import Campaign
+from backproof.campaign import Campaign, shrunk
 from backproof.cli import main
 from reports import Agreement
 
@@ -50,6 +53,15 @@ class Dying(Linear):
         os._exit(7)
 
 dying = NumPyImplementation({"Linear": Dying})
+
+class Fragile(Wrong):
+    def forward(self, parameters, x, **options):
+        import os, time
+        if self.in_features == 1 and x.size == 1:
+            os._exit(7) if os.getenv("FRAGILE") == "dies" else time.sleep(60)
+        return super().forward(parameters, x, **options)
+
+fragile = NumPyImplementation({"Linear": Fragile})
 """
 
 
@@ -88,9 +100,48 @@ def test_a_broken_layer_is_named_and_its_architecture_replayed(tmp_path: Path) -
     failure = json.loads(Path("numbers.json").read_text())["failures"][0]
     assert failure["op"] == "Linear"
     assert "1.001 times" in failure["diagnosis"]
+    assert "smallest: x (1,) -> Linear(in_features=1, out_features=1)" in done.stdout
+    smallest = next(Path("backproof-report").glob("minimal-*.json"))
+    assert f"saved: {smallest}" in done.stdout
+    assert backproof.Architecture.from_json(smallest.read_text()).to_dict() == failure["minimal"]
+    assert failure["reproduction"] in done.stdout
+    again = subprocess.run([sys.executable, "-c", failure["reproduction"]], capture_output=True, text=True, check=True)
+    assert "culprit: linear (Linear)" in again.stdout
+    assert failure["reproduction"] in unescape(Path("backproof-report/index.html").read_text(encoding="utf-8"))
+    replayed = run("replay", smallest, *options)
+    assert replayed.exit_code == 1
+    assert failure["reproduction"] in replayed.stdout
     saved = next(Path("backproof-report").glob("failure-*.json"))
     assert run("replay", saved, *options).exit_code == 1
     assert run("replay", saved).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("how", "words"), [("dies", "the process died in the implementation"), ("hangs", "did not come back within 6 s")]
+)
+def test_shrinking_that_takes_the_process_down_costs_nothing_else(
+    how: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stranger.py").write_text(BROKEN)
+    monkeypatch.setenv("FRAGILE", how)
+    monkeypatch.setattr("backproof.campaign.PATIENCE", 6.0)
+    failure = {"op": "Linear", "dtype": "float64", "architecture": json.loads(document())}
+    passing = json.loads(document(nodes=[{"name": "a", "op": "ReLU", "inputs": ["x"]}]))
+    found = list(shrunk([failure, failure | {"architecture": passing}], "stranger:fragile", isolated=True))
+    assert words in found[0]["shrinking"]
+    assert "does not fail again" in found[1]["shrinking"]  # a new process takes the next
+
+
+def test_ctrl_c_while_shrinking_keeps_what_was_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("backproof.campaign.shrink_failure", interrupted)
+    (tmp_path / "stranger.py").write_text(BROKEN)
+    done = run(*QUICK, "--examples", "6", "--implementation", "stranger:wrong", "--json", "-")
+    assert done.exit_code == 1
+    assert "Interrupted: not every failure is shrunk." in done.stderr
+    assert json.loads(done.stdout)["failures"][0]["minimal"] is None
 
 
 def test_an_implementation_that_raises_is_a_finding_of_its_own(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_agreement import NAMES, agreement
 
-from reports import Summary, measure, sentence, write_report
+from reports import Summary, distinct, in_words, measure, minimal_file, sentence, write_report
 from reports.html import render
 from reports.summary import KEPT
 
@@ -117,3 +117,71 @@ def test_a_folder_that_cannot_be_written_is_an_error_and_leaves_nothing(tmp_path
     with pytest.raises(OSError, match=r"index\.html"):
         write_report(tmp_path, summary(good()).document())
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
+def kinds(*failures):
+    """Ops and dtypes of the failures that are shown of these."""
+    return [(f["op"], f["dtype"]) for f in distinct(summary(*failures).document()["failures"])]
+
+
+def test_failures_of_one_kind_are_shown_once_and_every_op_comes_first():
+    first = bad(digest="a", op="ReLU", diagnosis="off by a factor of 2.5 at axis 1")
+    same = replace(first, digest="b", dtype="float32", diagnosis="off by a factor of 8 at axis 0")
+    another = replace(first, digest="c", diagnosis="its sign is wrong")
+    other_op = replace(first, digest="d", op="Tanh", dtype="float32")
+    assert kinds(first, same, another, other_op) == [("ReLU", "float64"), ("Tanh", "float32"), ("ReLU", "float64")]
+    assert kinds(first, replace(another, digest="a")) == [("ReLU", "float64")]  # a file is named after the digest
+    raised = [bad(digest=d, failure=f"node {d}: ValueError: {n} axes") for d, n in (("e", 1), ("f", 2))]
+    assert len(kinds(*raised)) == 1
+
+
+SMALL = {"name": "a", "op": "Linear", "arguments": {"in_features": 1}, "inputs": ["x"]}
+MINIMAL = {"inputs": [{"name": "x", "shape": [2, 1]}], "nodes": [SMALL], "outputs": ["a"], "training": True}
+
+
+def test_what_shrank_to_the_same_architecture_is_shown_once():
+    failures = summary(bad(digest="a"), bad(digest="b", diagnosis="its sign is wrong")).document()["failures"]
+    assert len(distinct(failures)) == 2
+    for failure in failures:
+        failure["minimal"] = MINIMAL
+    assert [f["digest"] for f in distinct(failures)] == ["a"]
+
+
+def test_the_smallest_architecture_and_its_program_are_on_the_page_and_beside_it(tmp_path):
+    document = summary(bad(), bad(digest="other")).document()
+    found, not_found = document["failures"]
+    found |= {"minimal": MINIMAL, "reproduction": "print('<here>')", "shrinking": "stopped after 600 tries"}
+    not_found["shrinking"] = "the process died"
+    text = write_report(tmp_path, document).read_text(encoding="utf-8")
+    assert json.loads((tmp_path / minimal_file(found)).read_text()) == MINIMAL
+    assert not (tmp_path / minimal_file(not_found)).exists()
+    for words in ("(stopped after 600 tries)", "x (2, 1) -&gt; Linear(in_features=1)", "&lt;here&gt;"):
+        assert words in text
+    assert "Not made smaller: the process died." in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "x (2, 1) -> Linear(in_features=1)"),
+        ({"training": False}, "x (2, 1) -> Linear(in_features=1), in evaluation"),
+        (
+            {"nodes": [SMALL, {"name": "b", "op": "Tanh", "inputs": ["a"]}]},
+            "x (2, 1) -> Linear(in_features=1) -> Tanh()",
+        ),
+        (
+            {"nodes": [SMALL, {"name": "b", "op": "Add", "inputs": ["a", "x"]}]},
+            "x (2, 1); a = Linear(in_features=1) of x; b = Add() of a, x",
+        ),
+        (
+            {"nodes": [SMALL, SMALL | {"name": "b", "inputs": ["a"], "shares": "a"}]},
+            "x (2, 1); a = Linear(in_features=1) of x; b = Linear(in_features=1, parameters of a) of a",
+        ),
+        (
+            {"inputs": [{"name": "x", "shape": [3], "domain": "index", "below": 4}, {"name": "y", "shape": []}]},
+            "x (3,) of indices below 4, y (); a = Linear(in_features=1) of x",
+        ),
+    ],
+)
+def test_an_architecture_in_words(changes, words):
+    assert in_words(MINIMAL | changes) == words
