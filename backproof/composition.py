@@ -67,14 +67,14 @@ def _mistakes(examination: Examination) -> Iterator[tuple[str, Mapping[Use, floa
             yield f"gradients of {what} overwrite one another instead of being added: the {order} one stays", lost
         yield f"gradients of {what} count twice", {use: 2.0 for uses in several.values() for use in uses}
     twice = [uses for uses in map(_of_one_node, branches.values()) if uses]
-    for which, stays in (("first", 0), ("second", 1)):
-        once = {use: 0.0 for uses in twice for use in uses if use != uses[stays]}
+    for which, position in (("first", 0), ("second", 1)):
+        once = {use: 0.0 for uses in twice for use in uses if use != uses[position]}
         yield f"where a node takes an array twice, only the gradient of the {which} use arrives", once
-        again = {use: 2.0 * (use == uses[stays]) for uses in twice for use in uses}
+        again = {use: 2.0 * (use == uses[position]) for uses in twice for use in uses}
         yield f"where a node takes an array twice, the gradient of the {which} use counts for both: twice", again
     for op in sorted({node.op for node in examination.nodes}):
-        through = {node.name for node in examination.nodes if node.op == op}
-        lost = {use: 0.0 for uses in branches.values() for use in uses if use[0] in through}
+        alike = {node.name for node in examination.nodes if node.op == op}
+        lost = {use: 0.0 for uses in branches.values() for use in uses if use[0] in alike}
         yield f"the gradient of branches through {op} is lost", lost
     for shared, uses in (*branches.items(), *weights.items()):
         for use in uses:

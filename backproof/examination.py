@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from backproof.behaviour import Misbehaviour, misbehaviour
 from backproof.differencing import along_one_direction
-from backproof.judging import judged, rounding
+from backproof.judging import AT_A_KINK, judged, rounding
 from backproof.running import outputs, run
 from reference import Node, Reference, Run, Tensor, Values
 from reference.run import Array, magnitude
@@ -43,10 +43,9 @@ class Examination:
         self.nodes = verification.architecture.nodes
         self.dtype = dtype
         self._runs: dict[str, Run] = {}
-        self._alone: dict[str, Verdicts] = {}
-        self._differences: dict[str, Verdicts] = {}
+        self._verdicts: dict[str, tuple[Verdicts, Verdicts]] = {}
         self._misbehaviour: dict[str, Misbehaviour | None] = {}
-        self._rounded: set[Tensor] = set()
+        self._outvoted: set[Tensor] = set()
 
     def tensors(self) -> Iterator[TensorAgreement]:
         """Compare everything: the whole network, every node alone, its behaviour, the whole gradient."""
@@ -73,7 +72,7 @@ class Examination:
     @cached_property
     def whole_verdicts(self) -> Verdicts:
         """Every array of the whole network against autograd."""
-        verdicts = self._against_autograd(self.reference, self.whole, self._doubted)
+        verdicts = self._against_autograd(self.reference, self.whole)
         if not self.implementation.runs_whole_networks:
             return verdicts
         shown = {Tensor("output", *map(str, slot)) for slot in map(self._slot, self.verification.architecture.outputs)}
@@ -89,44 +88,63 @@ class Examination:
 
     def alone(self, node: Node) -> Verdicts:
         """Every array of one node alone against autograd."""
-        if node.name not in self._alone:
-            reference = self.verification.alone[node.name]
-            verdicts = self._against_autograd(reference, self.single(node), partial(self._outvoted, node))
-            self._alone[node.name] = {
-                name: replace(verdict, against=ALONE) for name, verdict in verdicts.items() if name.kind != "adjoint"
-            }
-        return self._alone[node.name]
+        return self._witnesses(node)[0]
 
-    def _outvoted(self, node: Node, suspects: Sequence[Tensor]) -> set[Tensor]:
-        """Gradients that differ from autograd's, but are the derivative of a forward that is PyTorch's.
+    def differences(self, node: Node) -> Verdicts:
+        """Is the backward of a node the derivative of its own forward? Every coordinate of every array."""
+        return self._witnesses(node)[1]
 
-        Then it is PyTorch that rounds: a saturated gate loses in 1 - y what no small disturbance shows.
+    def _witnesses(self, node: Node) -> tuple[Verdicts, Verdicts]:
+        """What autograd and differences say of one node alone.
+
+        Where the forward is PyTorch's and one of the two contradicts, the other outvotes it: then it is the witness
+        that rounds. A saturated gate loses in 1 - y what no small disturbance shows, in autograd, and in a backward
+        that computes as autograd does. So it is asked again, with all that cancelled as its rounding.
         """
-        if any(name.kind in ("output", "update") for name in suspects):
-            return set()
-        differences = self.differences(node)
-        return {name for name in suspects if name in differences and differences[name].verdict == "agree"}
+        if node.name not in self._verdicts:
+            reference, found = self.verification.alone[node.name], self.single(node)
+            autograd = self._against_autograd(reference, found)
+            differences = dict(self._against_differences(node))
+            ahead = (verdict for name, verdict in autograd.items() if name.kind in ("output", "update"))
+            if not any(verdict.verdict == "disagree" for verdict in ahead):
+                for name, verdict in differences.items():
+                    pair = autograd[name].verdict, verdict.verdict
+                    if pair == ("agree", "disagree") or (pair == ("disagree", "agree") and self._sharp(node, name)):
+                        self._outvoted.add(name)
+                        told = "one witness rounds here, the other two agree"
+                        again = (
+                            self._measured(reference, found, name, thorough=True),
+                            self._derivative(node, name, True),
+                        )
+                        autograd[name], differences[name] = (replace(v, digits=None, note=told) for v in again)
+                    elif pair == ("inconclusive", "disagree") and autograd[name].note == AT_A_KINK:
+                        differences[name] = replace(verdict, verdict="inconclusive", note=AT_A_KINK)
+            autograd = {name: replace(v, against=ALONE) for name, v in autograd.items() if name.kind != "adjoint"}
+            self._verdicts[node.name] = autograd, differences
+        return self._verdicts[node.name]
 
-    def _doubted(self, suspects: Sequence[Tensor]) -> set[Tensor]:
-        """Gradients of nodes alone in which PyTorch is outvoted."""
-        for node in self.nodes:
-            self.alone(node)
-        return self._rounded
+    def _sharp(self, node: Node, name: Tensor) -> bool:
+        """Whether differences see finer than autograd contradicts."""
+        derivative, want = self.verification.estimates[node.name][name], self.verification.alone[node.name].run.tensors
+        apart = np.abs(self.single(node).tensors[name] - want[name])
+        wrong = apart > self.bound(self.verification.alone[node.name], name)
+        return not len(derivative.signs) and bool(
+            (derivative.coordinates.bound[wrong.reshape(-1)] < apart[wrong] / 2).all()
+        )
 
-    def _against_autograd(
-        self, reference: Reference, found: Run, outvoted: Callable[[Sequence[Tensor]], set[Tensor]]
-    ) -> Verdicts:
+    def _against_autograd(self, reference: Reference, found: Run) -> Verdicts:
         """Judge all arrays, and again, ever more thoroughly, those that seem to disagree."""
         measured = partial(self._measured, reference, found)
         verdicts = {name: measured(name) for name in reference.run.tensors}
         suspects = [name for name, verdict in verdicts.items() if verdict.verdict == "disagree"]
         suspects = self._again(verdicts, suspects, partial(measured, thorough=True))
-        if suspects:
-            self._rounded |= outvoted(suspects)
+        if suspects and reference is self.reference:
+            for node in self.nodes:  # what rounds in a node alone does so in the network
+                self._witnesses(node)
             suspects = self._again(verdicts, suspects, partial(measured, thorough=True))
         if suspects:
             # Where the reference itself jumps within a few units of rounding, either side of the jump is right.
-            jumping = reference.kinked(32 * float(np.finfo(self.dtype).eps)).intersection(suspects)
+            jumping = reference.kinked(self.dtype).intersection(suspects)
             self._again(verdicts, jumping, partial(measured, thorough=True, jumping=True))
         return verdicts
 
@@ -155,7 +173,7 @@ class Examination:
 
     def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> Array:
         """How far rounding may move each entry of an array."""
-        sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough, self._rounded)
+        sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough, self._outvoted)
         return rounding(sensitivity, self.dtype, reference.accumulation)
 
     def labels(self, name: Tensor) -> dict[str, Any]:
@@ -168,42 +186,35 @@ class Examination:
                 return {"node": node.name, "op": node.op, "kind": name.kind, "name": number}
         return {"node": name.node, "op": "", "kind": name.kind, "name": name.name}
 
-    def differences(self, node: Node) -> Verdicts:
-        """Is the backward of a node the derivative of its own forward? Every coordinate of every array."""
-        if node.name not in self._differences:
-            self._differences[node.name] = dict(self._against_differences(node))
-        return self._differences[node.name]
-
     def _against_differences(self, node: Node) -> Iterator[tuple[Tensor, TensorAgreement]]:
-        reference, found = self.verification.alone[node.name], self.single(node)
+        finite_forward = finite(self.verification.alone[node.name].run)
         for name, derivative in self.verification.estimates[node.name].items():
-            if not finite(reference.run) and not np.isfinite(derivative.coordinates.value).all():
+            if not finite_forward and not np.isfinite(derivative.coordinates.value).all():
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
-            for thorough in (False, True):
-                sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough)
-                size = np.maximum(sensitivity, float(derivative.coordinates.size.max(initial=0.0)))
-                terms = float(size.max(initial=0.0))
-                verdicts = [
-                    claim.told(
-                        judged(
-                            claim.got,
-                            claim.want,
-                            bound=claim.bound,
-                            terms=terms * claim.terms,
-                            dtype=self.dtype,
-                            labels=self.labels(name),
-                            against="differences",
-                            overflowing=reference.may_overflow(self.dtype),
-                        )
-                    )
-                    for claim in derivative.claims(
-                        found.tensors.get(name), rounding(size, self.dtype, reference.accumulation)
-                    )
-                ]
-                verdict = max(verdicts, key=lambda v: ("agree", "inconclusive", "disagree").index(v.verdict))
-                if verdict.verdict != "disagree":
-                    break
-            yield name, verdict
+            verdict = self._derivative(node, name, thorough=False)
+            yield name, self._derivative(node, name, thorough=True) if verdict.verdict == "disagree" else verdict
+
+    def _derivative(self, node: Node, name: Tensor, thorough: bool) -> TensorAgreement:
+        reference, derivative = self.verification.alone[node.name], self.verification.estimates[node.name][name]
+        sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough, self._outvoted)
+        size = np.maximum(sensitivity, float(derivative.coordinates.size.max(initial=0.0)))
+        noise = rounding(size, self.dtype, reference.accumulation)
+        verdicts = [
+            claim.told(
+                judged(
+                    claim.got,
+                    claim.want,
+                    bound=claim.bound,
+                    terms=float(size.max(initial=0.0)) * claim.terms,
+                    dtype=self.dtype,
+                    labels=self.labels(name),
+                    against="differences",
+                    overflowing=reference.may_overflow(self.dtype),
+                )
+            )
+            for claim in derivative.claims(self.single(node).tensors.get(name), noise)
+        ]
+        return max(verdicts, key=lambda v: ("agree", "inconclusive", "disagree").index(v.verdict))
 
     def misbehaviour(self, node: Node) -> Misbehaviour | None:
         """What one node does besides computing."""

@@ -18,6 +18,8 @@ CERTAIN, VAGUE = 0.1, 1e-3
 """A bound above the first share of a tensor's scale leaves it no certain digit; one below the second share of the terms
 that cancelled in it says that it is zero but for rounding."""
 
+AT_A_KINK = "a kink lies within rounding"
+
 
 def rounding(sensitivity: Array, dtype: str, accumulation: int) -> Array:
     """The largest absolute error that rounding explains: ``(8 + sqrt n) (eps k + smallest subnormal)``.
@@ -58,14 +60,16 @@ def judged(
 ) -> TensorAgreement:
     """Measure an array, and say so where none of its digits is certain.
 
-    Either it is zero but for rounding: then the bound is small beside the ``terms`` that cancelled in it, both must be
-    that small, and digits are not counted. Or it is too ill-conditioned to be judged: inconclusive. So is what
-    seems to disagree where a sum of squares on the way may be beyond the dtype (``overflowing``).
+    Either it is zero but for rounding: the bound is small beside the ``terms`` that cancelled in it, or the dtype has
+    no normal numbers that small. Then what came must be that small, too, and digits are not counted. Or it is too
+    ill-conditioned to be judged: inconclusive. So is what seems to disagree where a sum of squares on the way may
+    be beyond the dtype (``overflowing``).
     """
     widest, own = float(bound.max(initial=0.0)), magnitude(want)
-    vanishing = widest > CERTAIN * own and widest <= VAGUE * terms
+    tiny = own < float(np.finfo(dtype).smallest_normal)
+    vanishing = widest > CERTAIN * own and (widest <= VAGUE * terms or tiny)
     scale = terms if vanishing else own
-    note = "a kink lies within rounding" if jumping else "zero but for rounding" if vanishing and own else ""
+    note = AT_A_KINK if jumping else "zero but for rounding" if vanishing and own else ""
     uncertain = jumping or (not vanishing and widest > CERTAIN * scale and scale > 0)
     result = measure(
         got,

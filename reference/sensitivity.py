@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from reference.run import Array, Kind, Run, Tensor, magnitude
-from reference.twin import Perturbation, Twin
+from reference.twin import Perturbation, Rounding, Twin
 from reference.values import Values, representable
 
 PROBE = 2.0**-30
@@ -129,13 +129,15 @@ class Reference:
         alike = (a for name, a in self.run.tensors.items() if (name.kind in ahead) == (kind in ahead))
         return max(map(magnitude, alike), default=0.0)
 
-    def kinked(self, size: float) -> set[Tensor]:
-        """Return the arrays that jump when everything is disturbed by ``size``: a kink or a tie lies that near.
+    def kinked(self, dtype: str) -> set[Tensor]:
+        """Return the arrays that jump when all is disturbed by 32 units of rounding: a kink or a tie lies that near.
 
         They move a hundred times farther than their sensitivity says. Half of the disturbances tell equal numbers
-        apart: where a tie is computed, not given, rounding may break it.
+        apart: where a tie is computed, not given, rounding may break it. And one rounds to the dtype itself.
         """
-        moved = self._moved(Perturbation(size, phase, apart=phase % 2 == 1) for phase in range(3, 19))
+        size = 32 * float(np.finfo(dtype).eps)
+        relative = [Perturbation(size, phase, apart=phase % 2 == 1) for phase in range(3, 19)]
+        moved = self._moved([*relative, Rounding(dtype)])
         return {name for name, far in moved.items() if max(far) > 100 * self.thorough.moved[name]}
 
     def near_kink(self, size: float) -> bool:
@@ -152,7 +154,9 @@ class Reference:
         largest = max(map(magnitude, (*self.values.inputs.values(), *self.run.tensors.values())), default=0.0)
         return largest * largest * self.accumulation > float(np.finfo(dtype).max)
 
-    def _moved(self, disturbances: Iterable[Perturbation], dtype: str = "float64") -> dict[Tensor, list[float]]:
+    def _moved(
+        self, disturbances: Iterable[Perturbation | Rounding], dtype: str = "float64"
+    ) -> dict[Tensor, list[float]]:
         moved: dict[Tensor, list[float]] = {name: [] for name in self.run.tensors}
         for disturbance in disturbances:
             disturbed = self.twin.run(self.values, dtype, disturbance).tensors

@@ -57,6 +57,25 @@ class Perturbation:
         return x * (1 + torch.where(short, 0, noise))
 
 
+@dataclass(frozen=True)
+class Rounding:
+    """Rounds every number that passes between nodes to a dtype: what is tiny underflows, as it does in that dtype."""
+
+    dtype: str
+
+    @property
+    def size(self) -> float:
+        """The relative size of the disturbance."""
+        return torch.finfo(DTYPES[self.dtype]).eps
+
+    def __call__(self, x: TorchTensor) -> TorchTensor:
+        """Round a tensor; its gradient passes unchanged."""
+        if not x.is_floating_point():
+            return x
+        fixed = x.detach()
+        return x + (fixed.to(DTYPES[self.dtype]).to(x.dtype) - fixed)
+
+
 class Twin:
     """An architecture in PyTorch.
 
@@ -184,7 +203,7 @@ class Twin:
         self,
         values: Values,
         dtype: str = "float64",
-        perturb: Perturbation | None = None,
+        perturb: Perturbation | Rounding | None = None,
         counted: Mapping[Use, float] | None = None,
     ) -> Run:
         """Run forward, and autograd backward from the cotangents.
