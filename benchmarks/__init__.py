@@ -1,0 +1,1 @@
+"""Measurements: what is claimed in the docs, measured again by one command each."""
