@@ -32,7 +32,7 @@ from reports import Agreement, Summary
 
 T = TypeVar("T")
 PICTURES = (".png", ".svg", ".pdf")
-NO_JAX = "jax is not installed: pip install -c constraints.txt -e '.[benchmarks]'; its columns are left out."
+NO_JAX = "jax is not installed (pip install -e '.[benchmarks]'): its column is left out."
 
 
 class FalseAlarms:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.injection import RELATIONS
-from benchmarks.sensitivity import caught_share
+from benchmarks.sensitivity import OUTCOMES, caught_share
 
 BESIDE = {"value": "the right value there", "scale": "the largest magnitude in the array"}
 COLOURS = ("#0b5394", "#3d9be0", "#a9cdec", "#b45309", "#f0a94b", "#6b8e23")
@@ -21,9 +21,9 @@ def show(console: Console, document: Mapping[str, Any]) -> None:
     """Show all that was measured."""
     if document["cases"]:
         for relation in RELATIONS:
-            _print(console, f"\nErrors caught in one coordinate, in %; their size is relative to {BESIDE[relation]}:")
+            _print(console, f"\nErrors caught, in %, by size relative to {BESIDE[relation]}:")
             console.print(_caught(document, relation))
-        _print(console, "\nSmallest power of ten down to which all errors are caught, by value / by scale:")
+        _print(console, "\nSmallest power of ten down to which all errors are caught, by value/by scale:")
         console.print(_layers(document))
         _print(console, "\nThe same layers without an error:")
         console.print(_correct(document["correct"]))
@@ -63,7 +63,7 @@ def _caught(document: Mapping[str, Any], relation: str) -> Table:
         made.add_row(checker, *(_percent(caught_share(own[e])) if e in own else "" for e in exponents))
         for outcome, called in (("inconclusive", "inconclusive"), ("rounding", "less than rounding")):
             if any(row[outcome] for row in own.values()):
-                shares = {e: row[outcome] / sum(document["cases"].values()) for e, row in own.items()}
+                shares = {e: row[outcome] / sum(row[o] for o in OUTCOMES) for e, row in own.items()}
                 cells = (_percent(shares[e]) if e in own else "" for e in exponents)
                 made.add_row(f" {called}", *cells, style="dim")
     return made
@@ -76,7 +76,7 @@ def _layers(document: Mapping[str, Any]) -> Table:
 
     def cells(op: str | None, share: str) -> list[str]:
         found = [[smallest[checker, relation, op][share] for relation in RELATIONS] for checker in checkers]
-        return [" / ".join("-" if size is None else str(_exponent(size)) for size in pair) for pair in found]
+        return ["/".join("-" if size is None else str(_exponent(size)) for size in pair) for pair in found]
 
     for op in sorted(document["cases"]):
         made.add_row(op, *cells(op, "all"))
@@ -131,7 +131,7 @@ def draw(document: Mapping[str, Any], file: Path) -> None:
 
     checkers = document["checkers"]
     ops = sorted(document["cases"], reverse=True)
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    figure = Figure(figsize=(11, 9), layout="constrained")
     grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1))
     style: dict[str, dict[str, Any]] = {
         checker: {"color": colour, "marker": "o" if checker.startswith("backproof") else "s", "markersize": 4}
@@ -151,7 +151,8 @@ def draw(document: Mapping[str, Any], file: Path) -> None:
     axes = figure.add_subplot(grid[:, 1])
     for row in document["smallest"]:
         if row["op"] is not None and row["relation"] == "value" and row["all"] is not None:
-            axes.plot(row["all"], ops.index(row["op"]), linestyle="", **style[row["checker"]])
+            lower = 0.12 * (checkers.index(row["checker"]) - len(checkers) / 2)  # markers side by side, not on top
+            axes.plot(row["all"], ops.index(row["op"]) - lower, linestyle="", **style[row["checker"]])
     axes.set(xscale="log", xlabel=f"error / {BESIDE['value']}", ylim=(-0.7, len(ops) - 0.3))
     axes.set_yticks(range(len(ops)), ops, fontsize=8)
     axes.set_title("smallest size down to which all are caught", loc="left")

@@ -19,6 +19,9 @@ TARGETS: Mapping[tuple[str, Relation], int] = {
 }
 """An error of 10 to the minus this, or a larger one, that a checker overlooks is listed one by one."""
 
+OUTCOMES = ("caught", "missed", "inconclusive", "rounding")
+"""What becomes of an error; the last: it was not caught, and is no larger than rounding in the correct layer."""
+
 PATIENCE = 2
 """A checker that did not catch this many sizes in a row is not asked about smaller ones."""
 
@@ -89,8 +92,8 @@ class Sensitivity:
     checkers
         Who is asked.
     counts
-        By checker, op, relation and exponent, the outcomes: ``caught``, ``missed``, ``inconclusive``, or
-        ``rounding`` where the error was not caught and is no larger than what rounding does in the correct layer.
+        By checker, op, relation and exponent, the outcomes of errors. Who blames the correct layer is not asked about
+        errors in it.
     correct
         By checker, the outcomes without an error: ``alarm``, ``inconclusive`` or ``right``.
     arrays
@@ -112,12 +115,13 @@ class Sensitivity:
         """Ask every checker about a case, without an error and with errors of every size."""
         for checker in self.checkers:
             ask = checker.on(case)
-            self._add_correct(checker, case, ask)
-            for relation in RELATIONS:
-                self._add_errors(checker, case, ask, relation)
+            if self._accepts(checker, case, ask):
+                for relation in RELATIONS:
+                    self._add_errors(checker, case, ask, relation)
         self.cases[case.op] += 1
 
-    def _add_correct(self, checker: Checker, case: Case, ask: Ask) -> None:
+    def _accepts(self, checker: Checker, case: Case, ask: Ask) -> bool:
+        """Ask about the case without an error."""
         case.implementation.error = None
         answer = ask(None)
         outcome = "alarm" if answer.wrong else "inconclusive" if answer.unsure else "right"
@@ -125,6 +129,7 @@ class Sensitivity:
         self.arrays.setdefault(checker.name, Counter()).update(answer.verdicts)
         if answer.wrong and checker.name.startswith("backproof"):
             self.findings.append({"checker": checker.name, "op": case.op, "seed": case.seed, "error": None})
+        return not answer.wrong
 
     def _add_errors(self, checker: Checker, case: Case, ask: Ask, relation: Relation) -> None:
         coordinate = case.coordinates[relation]
@@ -199,14 +204,14 @@ class Sensitivity:
         return found
 
 
-def caught_share(outcomes: Mapping[str, Any]) -> float:
+def caught_share(outcomes: Mapping[str, int]) -> float:
     """Return the share of errors that are caught, of those that rounding does not hide."""
-    seen = sum(outcomes.get(outcome, 0) for outcome in ("caught", "missed", "inconclusive"))
-    return outcomes.get("caught", 0) / seen if seen else 0.0
+    seen = sum(outcomes[outcome] for outcome in OUTCOMES if outcome != "rounding")
+    return outcomes["caught"] / seen if seen else 0.0
 
 
 def _outcomes(counter: Counter[str]) -> dict[str, int]:
-    return {outcome: counter[outcome] for outcome in ("caught", "missed", "inconclusive", "rounding")}
+    return {outcome: counter[outcome] for outcome in OUTCOMES}
 
 
 def round_robin(ops: Sequence[str], count: int, seed: int, dtypes: Sequence[str]) -> Generator[Case]:
