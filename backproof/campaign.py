@@ -14,7 +14,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from backproof.generator import drawable, random_architecture
-from backproof.implementations import Implementation, load
+from backproof.implementations import Verifiable, load
 from backproof.verification import DTYPES, Unsupported, Verification
 from reference import Architecture, Node
 from reference.ops import STRUCTURAL
@@ -103,19 +103,19 @@ class Campaign:
         return agreements(architecture, _loaded(self.implementation), self.dtypes)
 
 
-def agreements(architecture: Architecture, implementation: Implementation, dtypes: Sequence[str]) -> list[Agreement]:
+def agreements(architecture: Architecture, implementation: Verifiable, dtypes: Sequence[str]) -> list[Agreement]:
     """Verify one architecture in several dtypes, which share the reference and the finite differences."""
     verification = Verification(architecture, implementation)
     return [verification.agreement(dtype) for dtype in dtypes]
 
 
-def _supports(implementation: Implementation, op: str) -> bool:
+def _supports(implementation: Verifiable, op: str) -> bool:
     """Whether an implementation runs an op, whatever its arguments."""
     return op in STRUCTURAL or implementation.supports(Node("any", op, {}, ("x",)))
 
 
 @cache
-def _loaded(name: str) -> Implementation:
+def _loaded(name: str) -> Verifiable:
     return load(name)
 
 

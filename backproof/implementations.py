@@ -15,7 +15,7 @@ import numpy as np
 
 from impl.layer import Array, Layer
 from impl.layers import LAYERS
-from reference import Architecture, Input, Node, Tensor, Twin, Values
+from reference import Architecture, Input, Node, Run, Tensor, Twin, Values
 from reference.ops import STRUCTURAL, constructor_arguments
 
 GROUP = "backproof.implementations"
@@ -53,6 +53,27 @@ class Implementation(Protocol):
         noise: Sequence[Array],
     ) -> Pass | tuple[tuple[Array, ...], Backward]:
         """Return the outputs, and ``backward(grad_outputs) -> (grad_inputs, grad_parameters)``."""
+
+
+@runtime_checkable
+class WholeImplementation(Protocol):
+    """Anything that composes whole networks itself, so that its composition is verified, too."""
+
+    name: str
+
+    def supports(self, node: Node) -> bool:
+        """Whether it can run this node."""
+
+    def run(self, architecture: Architecture, values: Values) -> Run:
+        """Run forward, and backward from ``values.cotangents``; the values come in the working dtype.
+
+        The run holds the outputs of the architecture, new buffers, and the gradients of all parameters and inputs.
+        Outputs and adjoints of nodes in between may be absent: then they are not compared.
+        """
+
+
+Verifiable: TypeAlias = Implementation | WholeImplementation
+"""What can be put to the test."""
 
 
 class UnknownImplementation(ValueError):
@@ -110,13 +131,27 @@ class NumPyImplementation:
 
 
 class TorchImplementation:
-    """PyTorch run node by node through its own autograd: what verifying the reference against itself looks like."""
+    """PyTorch run by its own autograd: what verifying the reference against itself looks like."""
 
     name = "torch"
 
     def supports(self, node: Node) -> bool:
         """Whether torch.nn has it."""
         return True
+
+    def run(self, architecture: Architecture, values: Values) -> Run:
+        """Run a network, in the dtype of its values."""
+        arrays = (*values.inputs.values(), *(a for owned in values.parameters.values() for a in owned.values()))
+        dtype = str(np.result_type(*(a for a in arrays if a.dtype.kind == "f")))
+        return _twin(architecture).run(values, dtype)
+
+
+class _NodeByNode:
+    """Runs single nodes through an implementation of whole networks: as networks of one node."""
+
+    def __init__(self, own: WholeImplementation) -> None:
+        self.name, self.supports = own.name, own.supports
+        self._run = own.run
 
     def forward(
         self,
@@ -127,43 +162,52 @@ class TorchImplementation:
         training: bool,
         noise: Sequence[Array],
     ) -> Pass:
-        """Run one node; backward runs it again, with the cotangents."""
-        twin = _lonely_twin(node, inputs, training)
-        dtype = str(np.result_type(*(x for x in (*inputs, *parameters.values()) if x.dtype.kind == "f")))
-        given = {i.name: x for i, x in zip(twin.architecture.inputs, inputs)}
+        """Run one node, with no gradient flowing in; backward runs it again, with the cotangents."""
+        architecture, outputs = _lonely(node, inputs, training)
+        names = [i.name for i in architecture.inputs]
 
         def run(cotangents: Mapping[str, Array]) -> Mapping[Tensor, Array]:
+            given = dict(zip(names, inputs))
             values = Values({node.name: parameters}, given, cotangents, {node.name: tuple(noise)})
-            return twin.run(values, dtype).tensors
+            return self._run(architecture, values).tensors
 
-        ends = twin.architecture.outputs
-        first = run({})
-        outputs = tuple(array for name, array in first.items() if name.kind == "output")
+        dtype = np.result_type(*(x for x in (*inputs, *parameters.values()) if x.dtype.kind == "f"))
+        zeros = {end: np.zeros(shape, dtype) for end, shape in outputs.items() if shape is not None}
+        first = run(zeros)
+        results = tuple(first[Tensor("output", node.name, str(i))] for i in range(len(outputs)))
         updates = {name.name: array for name, array in first.items() if name.kind == "update"}
 
-        def backward(
-            grad_outputs: tuple[Array | None, ...],
-        ) -> tuple[Sequence[Array | None], Mapping[str, Array]]:
-            found = run({end: g for end, g in zip(ends, grad_outputs) if g is not None})
-            grads = [found.get(Tensor("input", name, "0")) for name in given]
-            own = {n.name: g for n, g in found.items() if n.kind == "parameter"}
-            return grads, own
+        def backward(grad_outputs: tuple[Array | None, ...]) -> tuple[Sequence[Array | None], Mapping[str, Array]]:
+            found = run(zeros | {end: g for end, g in zip(outputs, grad_outputs) if g is not None})
+            grads = [found.get(Tensor("input", name, "0")) for name in names]
+            return grads, {name.name: g for name, g in found.items() if name.kind == "parameter"}
 
-        return Pass(outputs, backward, updates)
+        return Pass(results, backward, updates)
 
 
 class Completed:
-    """An implementation, with impl's structural ops (Add, Reshape ...) where it has none of its own."""
+    """An implementation that runs single nodes and networks, with impl's structural ops where it has none of its own.
 
-    def __init__(self, own: Implementation) -> None:
-        self.own, self.name = own, own.name
+    One that composes whole networks itself gets nothing: what it does not support is not drawn.
+    """
+
+    def __init__(self, own: Verifiable) -> None:
+        self.name = own.name
+        self._whole = own if isinstance(own, WholeImplementation) else None
+        self.own = own if isinstance(own, Implementation) else _NodeByNode(own)
         self._numpy = NumPyImplementation()
 
+    @property
+    def runs_whole_networks(self) -> bool:
+        """Whether it composes networks itself."""
+        return self._whole is not None
+
     def _runs(self, node: Node) -> Implementation:
-        return self._numpy if node.op in STRUCTURAL and not self.own.supports(node) else self.own
+        ours = node.op in STRUCTURAL and not self.runs_whole_networks and not self.own.supports(node)
+        return self._numpy if ours else self.own
 
     def supports(self, node: Node) -> bool:
-        """Whether one of the two has it."""
+        """Whether it has it, or gets it."""
         return self._runs(node).supports(node)
 
     def complex_clean(self, node: Node) -> bool:
@@ -172,8 +216,13 @@ class Completed:
         return clean is not None and clean(node)
 
     def forward(self, node: Node, *given: Any, **options: Any) -> Pass | tuple[tuple[Array, ...], Backward]:
-        """Run it where it is supported."""
+        """Run one node where it is supported."""
         return self._runs(node).forward(node, *given, **options)
+
+    def run(self, architecture: Architecture, values: Values) -> Run:
+        """Run a whole network, if it composes them itself."""
+        assert self._whole is not None
+        return self._whole.run(architecture, values)
 
 
 @lru_cache(maxsize=256)
@@ -181,15 +230,23 @@ def _twin(architecture: Architecture) -> Twin:
     return Twin(architecture, device="cpu")
 
 
-def _lonely_twin(node: Node, inputs: Sequence[Array], training: bool) -> Twin:
+def _lonely(
+    node: Node, inputs: Sequence[Array], training: bool
+) -> tuple[Architecture, Mapping[str, tuple[int, ...] | None]]:
+    """Return the network of one node, with the shapes of its outputs; None for those that have no gradient."""
     given = tuple(
         Input(f"input{i}", x.shape, *(("real",) if x.dtype.kind == "f" else ("index", 1))) for i, x in enumerate(inputs)
     )
     lonely = Node(node.name, node.op, node.arguments, tuple(i.name for i in given), node.options)
-    return _twin(Architecture(given, (lonely,), (node.name,), training=training)).alone(node.name)
+    twin = _twin(Architecture(given, (lonely,), (node.name,), training=training)).alone(node.name)
+    shapes = {
+        end: tuple(y.shape) if y.is_floating_point() else None
+        for end, y in zip(twin.architecture.outputs, twin.outputs[node.name])
+    }
+    return twin.architecture, shapes
 
 
-def load(name: str) -> Implementation:
+def load(name: str) -> Verifiable:
     """Find an implementation by name: built in, ``package.module:object``, or registered as an entry point.
 
     Raises
@@ -217,14 +274,15 @@ def load(name: str) -> Implementation:
             found = found()
     except Exception as error:  # a stranger's module may raise anything on import
         raise UnknownImplementation(f"{name}: cannot be loaded: {type(error).__name__}: {error}") from error
-    missing = [needed for needed in ("name", "supports", "forward") if not hasattr(found, needed)]
+    passes = "run" if hasattr(found, "run") else "forward"
+    missing = [needed for needed in ("name", "supports", passes) if not hasattr(found, needed)]
     if missing:
         raise UnknownImplementation(f"{name}: {type(found).__name__} has no {', no '.join(missing)}")
-    implementation: Implementation = found
+    implementation: Verifiable = found
     return implementation
 
 
-BUILT_IN: Mapping[str, Callable[[], Implementation]] = {
+BUILT_IN: Mapping[str, Callable[[], Verifiable]] = {
     "numpy": NumPyImplementation,
     "torch": TorchImplementation,
 }

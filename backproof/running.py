@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backproof.implementations import Implementation, Pass
+from backproof.implementations import Completed, Implementation, Pass
 from impl.layer import Array, Gradients, Layer, Step
 from impl.network import Network, NetworkGradients, NetworkStep
 from impl.network import Node as NetworkNode
@@ -120,7 +120,7 @@ def go_back(
 
 
 def forward(implementation: Implementation, twin: Twin, values: Values, dtype: str) -> NetworkStep:
-    """Run the twin's architecture forward in ``dtype``.
+    """Run the twin's architecture forward in ``dtype``, node by node.
 
     Raises
     ------
@@ -134,20 +134,34 @@ def forward(implementation: Implementation, twin: Twin, values: Values, dtype: s
         for n in twin.architecture.nodes
     ]
     network = Network([i.name for i in twin.architecture.inputs], nodes, twin.architecture.outputs)
-    parameters = {f"{o}.{n}": _cast(a, dtype) for o, arrays in values.parameters.items() for n, a in arrays.items()}
-    inputs = [_cast(values.inputs[i.name], dtype) for i in twin.architecture.inputs]
+    parameters = {f"{o}.{n}": cast(a, dtype) for o, arrays in values.parameters.items() for n, a in arrays.items()}
+    inputs = [cast(values.inputs[i.name], dtype) for i in twin.architecture.inputs]
     return network.forward(parameters, *inputs, training=twin.architecture.training)
 
 
-def _cast(array: Array, dtype: str) -> Array:
+def cast(array: Array, dtype: str) -> Array:
+    """Bring real numbers to the working precision; integers stay."""
     return array.astype(dtype) if array.dtype.kind == "f" else array
 
 
-def run(implementation: Implementation, twin: Twin, values: Values, dtype: str) -> Traced:
+def outputs(implementation: Completed, twin: Twin, values: Values, dtype: str) -> dict[str, Array]:
+    """Return the outputs of the twin's architecture, by reference; it raises what :func:`forward` raises."""
+    ends = twin.architecture.outputs
+    if implementation.runs_whole_networks:
+        found = _run_whole(implementation, twin, values, dtype).tensors
+        slots = (twin.architecture.slot(end) for end in ends)
+        return {end: found[Tensor("output", name, str(index))] for end, (name, index) in zip(ends, slots)}
+    step = forward(implementation, twin, values, dtype)
+    return dict(zip(ends, step.output if isinstance(step.output, tuple) else (step.output,)))
+
+
+def run(implementation: Completed, twin: Twin, values: Values, dtype: str) -> Traced:
     """Run the twin's architecture forward and backward in ``dtype``; it raises what :func:`forward` raises."""
+    if implementation.runs_whole_networks:
+        return Traced(_run_whole(implementation, twin, values, dtype), ())
     step = forward(implementation, twin, values, dtype)
     cotangents = [
-        _cast(values.cotangents[r], dtype) if r in values.cotangents else None for r in twin.architecture.outputs
+        cast(values.cotangents[r], dtype) if r in values.cotangents else None for r in twin.architecture.outputs
     ]
     gradients = step.backward(cotangents if len(cotangents) > 1 else cotangents[0])
     assert isinstance(gradients, NetworkGradients)
@@ -159,10 +173,31 @@ def run(implementation: Implementation, twin: Twin, values: Values, dtype: str) 
         for name, array in arrays.items():
             key = f"{owner}.{name}"
             if name in twin.buffers[owner]:
-                tensors[Tensor("update", owner, name)] = step.updates.get(key, _cast(array, dtype))
+                tensors[Tensor("update", owner, name)] = step.updates.get(key, cast(array, dtype))
             elif key in gradients.parameters:
                 tensors[Tensor("parameter", owner, name)] = gradients.parameters[key]
     for name, adjoints in gradients.adjoints.items():
         kind: Kind = "input" if name in values.inputs else "adjoint"
         tensors |= {Tensor(kind, name, str(i)): g for i, g in enumerate(adjoints) if g is not None}
     return Traced(Run(tensors), step.branches)
+
+
+def _run_whole(implementation: Completed, twin: Twin, values: Values, dtype: str) -> Run:
+    """Let the implementation compose the network itself."""
+    ours = Values(
+        {owner: {n: cast(a, dtype) for n, a in arrays.items()} for owner, arrays in values.parameters.items()},
+        {name: cast(x, dtype) for name, x in values.inputs.items()},
+        {reference: cast(c, dtype) for reference, c in values.cotangents.items()},
+        values.noise,
+    )
+    try:
+        found = implementation.run(twin.architecture, ours)
+        tensors = {Tensor(*name): array for name, array in found.tensors.items()}
+    except Exception as error:
+        raise ImplementationFailed(twin.architecture.nodes[0], "the whole network", error) from error
+    for reference in twin.architecture.outputs:
+        name, index = twin.architecture.slot(reference)
+        node = next((n for n in twin.architecture.nodes if n.name == name), twin.architecture.nodes[0])
+        shape = tuple(twin.outputs[name][index].shape)
+        _array(node, "output", str(index), tensors.get(Tensor("output", name, str(index))), shape)
+    return Run(tensors)

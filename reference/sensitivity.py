@@ -12,7 +12,9 @@ from reference.twin import Perturbation, Twin
 from reference.values import Values
 
 PROBE = 2.0**-30
-PHASES = (0.0, 1.0, 2.0)
+QUICK, MANY = range(3), range(3, 24)
+"""Phases of the disturbances: a few are enough for most arrays, many settle a suspicion."""
+FARTHER = 64
 LOST = 0.1
 ULP = float(np.finfo(np.float32).eps)
 
@@ -39,10 +41,29 @@ class Reference:
         return self.twin.run(self.values)
 
     @cached_property
+    def accumulation(self) -> int:
+        """Elements of the largest array: no more terms than that are added up for one entry."""
+        given = (a for arrays in self.values.parameters.values() for a in arrays.values())
+        return max((array.size for array in (*given, *self.run.tensors.values())), default=1)
+
+    @cached_property
     def sensitivity(self) -> dict[Tensor, float]:
-        """Largest movement over the entries of each array, per unit of relative rounding."""
-        between = self._moved(Perturbation(PROBE, phase) for phase in PHASES)
-        within = self._moved((Perturbation(ULP, phase) for phase in PHASES), "float32")
+        """Largest movement over the entries of each array, per unit of relative rounding; seen a few times."""
+        return self._measured(QUICK)
+
+    @cached_property
+    def thorough(self) -> dict[Tensor, float]:
+        """The same, seen many times, and with equal numbers disturbed apart.
+
+        The largest of three movements may by chance be far too small for one number; the largest of twenty is not.
+        And where equal numbers cancel (a normalisation of a constant), only numbers that part company show it.
+        """
+        seen, apart = self._measured(MANY), self._apart()
+        return {name: max(quick, seen[name], apart[name]) for name, quick in self.sensitivity.items()}
+
+    def _measured(self, phases: Iterable[float]) -> dict[Tensor, float]:
+        between = self._moved(Perturbation(PROBE, phase) for phase in phases)
+        within = self._moved((Perturbation(ULP, phase) for phase in phases), "float32")
         found = {name: max(*between[name], *within[name]) for name in self.run.tensors}
         for name, array in self.run.tensors.items():
             if max(within[name]) * ULP > LOST * magnitude(array):
@@ -50,6 +71,21 @@ class Reference:
                 # there, so it says too little of float64. What cancelled was at most as large as its like.
                 found[name] = max(found[name], self.magnitude(name.kind))
         return found
+
+    def _apart(self) -> dict[Tensor, float]:
+        """Movements under disturbances that tell equal numbers apart, where they grow with the disturbance.
+
+        Where a tie is broken an entry jumps, by the same amount however small the disturbance: that is no rounding.
+        """
+        near, far = (
+            self.twin.run(self.values, perturb=Perturbation(size, 0.0, apart=True)).tensors
+            for size in (PROBE, FARTHER * PROBE)
+        )
+        moved = {}
+        for name, array in self.run.tensors.items():
+            once, more = _gaps(array, near[name]), _gaps(array, far[name])
+            moved[name] = float(np.max(once, initial=0.0, where=FARTHER * once <= 4 * more)) / PROBE
+        return moved
 
     def magnitude(self, kind: Kind) -> float:
         """Largest magnitude in the run among arrays of that kind: of what goes forward, or of what comes back."""
@@ -63,20 +99,21 @@ class Reference:
         They move a hundred times farther than their sensitivity says.
         """
         moved = self._moved(Perturbation(size, phase) for phase in range(3, 19))
-        return {name for name, far in moved.items() if max(far) > 100 * self.sensitivity[name]}
+        return {name for name, far in moved.items() if max(far) > 100 * self.thorough[name]}
 
     def _moved(self, disturbances: Iterable[Perturbation], dtype: str = "float64") -> dict[Tensor, list[float]]:
         moved: dict[Tensor, list[float]] = {name: [] for name in self.run.tensors}
         for disturbance in disturbances:
             disturbed = self.twin.run(self.values, dtype, disturbance).tensors
             for name, array in self.run.tensors.items():
-                moved[name].append(_distance(array, disturbed[name]) / disturbance.size)
+                moved[name].append(float(_gaps(array, disturbed[name]).max(initial=0.0)) / disturbance.size)
         return moved
 
 
-def _distance(a: Array, b: Array) -> float:
+def _gaps(a: Array, b: Array) -> Array:
+    """How far the entries lie apart; 0 for what is not a finite number."""
     if a.dtype.kind != "f":
-        return 0.0
+        return np.zeros(a.shape)
     with np.errstate(invalid="ignore"):
-        gap = np.abs(a - b)
-    return float(np.max(gap, initial=0.0, where=np.isfinite(gap)))
+        gaps = np.abs(a - b)
+    return np.where(np.isfinite(gaps), gaps, 0.0)

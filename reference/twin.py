@@ -24,6 +24,9 @@ from reference.run import Array, Run, Tensor
 from reference.values import Values
 
 Outputs: TypeAlias = tuple[TorchTensor, ...]
+Use: TypeAlias = tuple[str, str]
+"""One use of an array: the node that takes it, and as which input or parameter; or "" and a reference, as an output."""
+
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16}
 
 
@@ -34,18 +37,22 @@ class Perturbation:
     Each x becomes ``x (1 + size sin(12345 x + phase))``: pseudo-random, but equal numbers stay equal. Multiples of 1/64
     are left alone: arithmetic on numbers that short is exact, so nothing rounds there, and ties and kinks that are
     hit on purpose, which are made of them, stay hit. How far the results move, divided by ``size``, is their
-    measured sensitivity to rounding.
+    measured sensitivity to rounding. ``apart`` disturbs equal numbers at different places differently.
     """
 
     size: float
     phase: float
+    apart: bool = False
 
     def __call__(self, x: TorchTensor) -> TorchTensor:
         """Disturb a tensor; its gradient passes as if multiplied by a constant."""
         if not x.is_floating_point():
             return x
         fixed = x.detach()
-        noise = self.size * torch.sin(12345.678 * fixed + self.phase)
+        angle = 12345.678 * fixed + self.phase
+        if self.apart:
+            angle = angle + torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape)
+        noise = self.size * torch.sin(angle)
         return x * (1 + torch.where(torch.frac(64 * fixed) == 0, 0, noise))
 
 
@@ -170,12 +177,27 @@ class Twin:
             warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
             return tuple(_flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options)))
 
-    def run(self, values: Values, dtype: str = "float64", perturb: Perturbation | None = None) -> Run:
+    def run(
+        self,
+        values: Values,
+        dtype: str = "float64",
+        perturb: Perturbation | None = None,
+        counted: Mapping[Use, float] | None = None,
+    ) -> Run:
         """Run forward, and autograd backward from the cotangents.
 
-        Where autograd says None because no gradient flows, the run has zeros.
+        Where autograd says None because no gradient flows, the run has zeros. ``counted`` says how often the gradient
+        through one use of an array counts instead of once: what a mistake of composition would give.
         """
         disturb: Callable[[TorchTensor], TorchTensor] = perturb or (lambda x: x)
+
+        def use(tensor: TorchTensor, node: str, name: str) -> TorchTensor:
+            times = 1.0 if counted is None else counted.get((node, name), 1.0)
+            if times == 1.0 or not tensor.requires_grad:
+                return tensor
+            view = tensor.view_as(tensor)
+            view.register_hook(lambda g: g * times)
+            return view
 
         def leaf(array: Array, trainable: bool = True) -> TorchTensor:
             tensor = torch.tensor(array)  # a copy: torch updates buffers in place
@@ -192,9 +214,11 @@ class Twin:
         results: dict[Tensor, Array] = {}
         for node in self.architecture.nodes:
             # Contiguous both ways: the gradients of BatchNorm2d are wrong for some other layouts (docs/findings.md).
-            inputs = [flowing[name][index].contiguous() for name, index in map(self.architecture.slot, node.inputs)]
+            taken = [flowing[name][index] for name, index in map(self.architecture.slot, node.inputs)]
+            inputs = [use(x.contiguous(), node.name, str(i)) for i, x in enumerate(taken)]
+            own = {name: use(x, node.name, name) for name, x in parameters.get(node.owner, {}).items()}
             with Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext():
-                outputs = self._call(node, parameters.get(node.owner, {}), inputs)
+                outputs = self._call(node, own, inputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
             flowing[node.name] = outputs = tuple(disturb(y.view_as(y)) for y in outputs)
             for i, y in enumerate(outputs):
@@ -209,7 +233,7 @@ class Twin:
                 else:
                     sources[Tensor("parameter", owner, name)] = tensor
         sources = {name: tensor for name, tensor in sources.items() if tensor.requires_grad}
-        ends = [(self._end(flowing, r), leaf(c, trainable=False)) for r, c in values.cotangents.items()]
+        ends = [(use(self._end(flowing, r), "", r), leaf(c, trainable=False)) for r, c in values.cotangents.items()]
         gradients = _gradients([(y, c) for y, c in ends if y.requires_grad], list(sources.values()))
         results |= {name: g.numpy() for name, g in zip(sources, gradients)}
         return Run(results)
@@ -228,7 +252,11 @@ class Twin:
     def alone(self, name: str) -> Twin:
         """Return the twin of one node alone: its inputs are inputs of the graph, so nothing upstream disturbs it."""
         node = next(n for n in self.architecture.nodes if n.name == name)
-        inputs = [Input(f"{name}_input{i}", tuple(self._shaped(r, name).shape)) for i, r in enumerate(node.inputs)]
+        below = {i.name: i.below for i in self.architecture.inputs}
+        inputs = [
+            Input(f"{name}_input{i}", tuple(x.shape), *(() if x.is_floating_point() else ("index", below.get(r) or 1)))
+            for i, (r, x) in enumerate((r, self._shaped(r, name)) for r in node.inputs)
+        ]
         lonely = replace(node, inputs=tuple(i.name for i in inputs), shares=None)
         outputs = tuple(f"{name}.{i}" for i in range(len(self.outputs[name])))
         twin = copy(self)

@@ -12,6 +12,18 @@ from numpy.typing import NDArray
 
 Array: TypeAlias = NDArray[Any]
 Verdict: TypeAlias = Literal["agree", "disagree", "inconclusive"]
+Fault: TypeAlias = Literal["forward", "backward", "both", "function", "state", "composition", "reference"]
+
+FAULTS: Mapping[Fault, str] = {
+    "forward": "its forward is wrong",
+    "backward": "its backward is wrong",
+    "both": "its forward is wrong, and its backward is not the derivative of either",
+    "function": "it computes another function: forward and backward agree with one another, not with PyTorch",
+    "state": "it changes or keeps what it must not",
+    "composition": "the composition is wrong",
+    "reference": "PyTorch is wrong, not the implementation",
+}
+"""What each kind of fault means, said of the culprit."""
 
 
 class DisagreementError(AssertionError):
@@ -26,10 +38,12 @@ class TensorAgreement:
     ----------
     node, op, kind, name
         Which array: of which node, of which op; ``output``, ``update`` (a buffer's new value), ``adjoint`` (gradient of
-        an output), ``parameter`` or ``input`` (gradients of them) or ``direction`` (the gradient of the whole
-        network along one direction); the parameter's name or the number of the output or input.
+        an output), ``parameter`` or ``input`` (gradients of them), ``direction`` (the gradient of the whole
+        network along one direction) or ``behaviour`` (what a pass does besides computing); the parameter's name or the
+        number of the output or input.
     against
-        The two witnesses: ``autograd``, ``differences`` or ``autograd against differences``.
+        The two witnesses: ``autograd`` (of the whole network), ``autograd, node alone``, ``differences`` or ``autograd
+        against differences``; for its behaviour, ``itself``.
     verdict
         ``agree``, ``disagree`` or ``inconclusive``.
     digits
@@ -70,6 +84,8 @@ class TensorAgreement:
         """What to call it: ``linear1: output 0``, ``linear1: gradient of weight``."""
         if self.kind == "direction":
             return "the whole gradient, along one direction"
+        if self.kind == "behaviour":
+            return f"{self.node}: behaviour"
         words = {"parameter": "gradient of", "input": "gradient of input", "update": "new"}
         return f"{self.node}: {words.get(self.kind, self.kind)} {self.name}"
 
@@ -89,6 +105,8 @@ class Agreement:
     culprit, op
         Name and op of the node that is wrong even when it runs alone on the reference's numbers; None where there is
         none.
+    fault
+        In what: one of :data:`FAULTS`.
     diagnosis
         What the mistake looks like.
     failure
@@ -103,6 +121,7 @@ class Agreement:
     tensors: tuple[TensorAgreement, ...]
     culprit: str | None = None
     op: str | None = None
+    fault: Fault | None = None
     diagnosis: str | None = None
     failure: str | None = None
 
@@ -135,12 +154,14 @@ class Agreement:
             return f"{name}: {len(self.tensors)} arrays agree{digits}"
         lines = [f"{name}: {self.failure or f'{len(self.disagreements)} of {len(self.tensors)} arrays disagree'}"]
         if self.culprit:
-            lines.append(f"  culprit: {self.culprit} ({self.op})")
+            lines.append(f"  culprit: {self.culprit} ({self.op}){f': {FAULTS[self.fault]}' if self.fault else ''}")
         if self.diagnosis:
             lines.append(f"  diagnosis: {self.diagnosis}")
         shown = sorted(self.disagreements, key=lambda t: t.node != self.culprit)[:8]
         lines += [
-            f"  {t.label}{list(t.index) if t.index else ''}: got {t.got}, wanted {t.want} (within {t.bound:.2g}); "
+            f"  {t.label}: {t.note}"
+            if t.got is None
+            else f"  {t.label}{list(t.index) if t.index else ''}: got {t.got}, wanted {t.want} (within {t.bound:.2g}); "
             f"against {t.against}{f'; {t.note}' if t.note else ''}"
             for t in shown
         ]

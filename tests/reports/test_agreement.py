@@ -125,6 +125,7 @@ def agreement(**changes) -> Agreement:
         (right, wrong),
         "linear1",
         "Linear",
+        "backward",
         "is 3x",
     )
     return replace(made, **changes)
@@ -153,7 +154,7 @@ def test_the_error_says_what_one_wants_to_read():
     for part in (
         "mine",
         "0123456789ab",
-        "culprit: linear1 (Linear)",
+        "culprit: linear1 (Linear): its backward is wrong",
         "is 3x",
         "gradient of weight",
         "got nan, wanted 1.0",

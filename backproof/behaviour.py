@@ -1,0 +1,217 @@
+"""What a pass does besides computing: it must change nothing that it was given, and remember nothing.
+
+A number may be right and the code wrong all the same: a layer that keeps its input on itself is right until it runs
+twice. So each node runs alone, in every way that its numbers must not depend on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from backproof.implementations import Completed, Pass
+from backproof.running import ImplementationFailed, call, cast, go_back
+from reference import Node, Reference, Tensor
+from reference.run import Array
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What a node is given: parameters, inputs, and the gradients of its outputs."""
+
+    parameters: Mapping[str, Array]
+    inputs: tuple[Array, ...]
+    cotangents: tuple[Array | None, ...]
+
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        yield from self.parameters.items()
+        yield from ((f"input {i}", x) for i, x in enumerate(self.inputs))
+        yield from ((f"the gradient of output {i}", c) for i, c in enumerate(self.cotangents) if c is not None)
+
+    def changed(self, forward: Callable[[Array], Array], back: Callable[[Array], Array]) -> _Given:
+        """Return the same with a function applied to all that goes forward, and one to what comes back."""
+        return _Given(
+            {name: forward(array) for name, array in self.parameters.items()},
+            tuple(forward(x) for x in self.inputs),
+            tuple(None if c is None else back(c) for c in self.cotangents),
+        )
+
+
+class _Runner:
+    """Runs one node, and compares what comes back with what came at first."""
+
+    def __init__(
+        self, implementation: Completed, node: Node, alone: Reference, bound: Callable[[Tensor, bool], float]
+    ) -> None:
+        self.implementation, self.node, self.bound = implementation, node, bound
+        self.training = alone.twin.architecture.training
+        self.noise = alone.values.noise.get(node.name, ())
+        self.names = [i.name for i in alone.twin.architecture.inputs]
+
+    def forward(self, given: _Given) -> Pass:
+        return call(self.implementation, self.node, given.parameters, given.inputs, self.training, self.noise)
+
+    def backward(self, done: Pass, given: _Given) -> dict[Tensor, Array]:
+        """Gradients by name; what no gradient flows to is absent."""
+        grads, own = go_back(self.node, done, given.cotangents, given.inputs, given.parameters)
+        found = {Tensor("input", name, "0"): g for name, g in zip(self.names, grads) if g is not None}
+        return found | {Tensor("parameter", self.node.name, name): g for name, g in own.items()}
+
+    def run(self, given: _Given) -> dict[Tensor, Array]:
+        return self.backward(self.forward(given), given)
+
+    def differs(self, found: Mapping[Tensor, Array], wanted: Mapping[Tensor, Array], factor: float = 1.0) -> str | None:
+        """Name the first gradient that is not ``factor`` times the wanted one within rounding."""
+        for name, want in wanted.items():
+            if not self._near(found.get(name), factor * want, name, abs(factor)):
+                called = name.name if name.kind == "parameter" else f"input {self.names.index(name.node)}"
+                return f"gradient of {called}"
+        return None
+
+    def _near(self, got: Array | None, want: Array, name: Tensor, factor: float) -> bool:
+        if got is None or np.array_equal(got, want, equal_nan=True):
+            return got is not None
+        limits = (factor * self.bound(name, thorough) for thorough in (False, True))
+        return any(np.allclose(got, want, rtol=0, atol=limit, equal_nan=True) for limit in limits)
+
+
+def misbehaviour(
+    implementation: Completed, node: Node, alone: Reference, dtype: str, bound: Callable[[Tensor, bool], float]
+) -> str | None:
+    """Run a node alone in every way that must not matter, and say what did; None: nothing.
+
+    Parameters
+    ----------
+    implementation, node
+        What runs.
+    alone
+        The reference of the node alone: its values.
+    dtype
+        The precision to run in.
+    bound
+        How far rounding may move a gradient, by a few looks or by many.
+    """
+    values = alone.values
+    cotangents = {int(end.rpartition(".")[2]): cast(c, dtype) for end, c in values.cotangents.items()}
+    given = _Given(
+        {name: cast(array, dtype) for name, array in values.parameters[node.name].items()},
+        tuple(cast(x, dtype) for x in values.inputs.values()),
+        tuple(cotangents.get(i) for i in range(len(alone.twin.architecture.outputs))),
+    )
+    runner = _Runner(implementation, node, alone, bound)
+    with np.errstate(all="ignore"):
+        for probe in (_unchanged, _repeated, _interrupted, _laid_out, _linear):
+            words = _tried(probe, runner, given)
+            if words is not None:
+                return words
+    return None
+
+
+Probe = Callable[[_Runner, _Given], "str | None"]
+
+
+def _tried(probe: Probe, runner: _Runner, given: _Given) -> str | None:
+    try:
+        return probe(runner, given)
+    except ImplementationFailed as error:
+        return f"{probe.__doc__}: {error}"
+
+
+def _copy(array: Array) -> Array:
+    return array.copy()
+
+
+def _same(a: Array, b: Array) -> bool:
+    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+
+
+def _unchanged(runner: _Runner, given: _Given) -> str | None:
+    """It fails when it runs a second time"""
+    before, ours = dict(given.changed(_copy, _copy).arrays()), given.changed(_copy, _copy)
+    for name, passed in (("forward", lambda: runner.forward(ours)), ("backward", lambda: runner.run(ours))):
+        passed()
+        for what, array in ours.arrays():
+            if not _same(array, before[what]):
+                return f"{name} changes {what}, which it was given"
+    done = runner.forward(ours)
+    outputs = [y.copy() for y in done.outputs]
+    runner.backward(done, ours)
+    if not all(map(_same, done.outputs, outputs)):
+        return "backward changes the output"
+    return None
+
+
+def _repeated(runner: _Runner, given: _Given) -> str | None:
+    """It fails when backward runs twice"""
+    done = runner.forward(given)
+    first = runner.backward(done, given)
+    kept = {name: gradient.copy() for name, gradient in first.items()}
+    other = given.changed(_copy, lambda c: 0.5 * np.flip(c))
+    runner.backward(done, other)
+    for name, gradient in first.items():
+        if not _same(gradient, kept[name]):
+            return f"the {runner.differs({}, {name: gradient})} is a buffer that the next backward overwrites"
+    differs = runner.differs(runner.backward(done, given), kept)
+    return f"a second backward gives another {differs}" if differs else None
+
+
+def _interrupted(runner: _Runner, given: _Given) -> str | None:
+    """It fails when another forward comes between forward and backward"""
+    wanted = runner.run(given)
+    other = given.changed(lambda x: _other(x), _copy)
+    done = runner.forward(given)
+    outputs = [y.copy() for y in done.outputs]
+    runner.forward(other)
+    if not all(map(_same, done.outputs, outputs)):
+        return "the output is a buffer that the next forward overwrites"
+    differs = runner.differs(runner.backward(done, given), wanted)
+    return f"another forward in between changes the {differs}: state is kept between calls" if differs else None
+
+
+def _other(x: Array) -> Array:
+    """Other numbers of the same domain: in another order, and real ones smaller."""
+    turned = np.flip(x, axis=0) if x.ndim else x
+    return np.ascontiguousarray(turned * x.dtype.type(0.5) if x.dtype.kind == "f" else turned)
+
+
+def _laid_out(runner: _Runner, given: _Given) -> str | None:
+    """It fails on arrays that are read-only or not contiguous"""
+    wanted = runner.run(given)
+    for what, laid in (
+        ("gradient of the output", given.changed(_copy, _strided)),
+        ("inputs and parameters", given.changed(_strided, _copy)),
+    ):
+        differs = runner.differs(runner.run(laid), wanted)
+        if differs:
+            return f"the {differs} depends on how the {what} lies in memory"
+    return None
+
+
+def _strided(array: Array) -> Array:
+    """The same numbers, spread out in memory with the axes in reverse, and read-only."""
+    spread: Any = np.full([2 * n for n in array.shape[::-1]], 7, array.dtype).T
+    view = spread[(*(slice(None, None, 2) for _ in array.shape), ...)]
+    view[...] = array
+    view.flags.writeable = False
+    return np.asarray(view)
+
+
+def _times(factor: float, array: Array) -> Array:
+    return np.asarray(array * array.dtype.type(factor))
+
+
+def _linear(runner: _Runner, given: _Given) -> str | None:
+    """It fails on a gradient of zeros"""
+    done = runner.forward(given)
+    wanted = runner.backward(done, given)
+    for factor in (-0.5, 0.0):
+        scaled = given.changed(_copy, partial(_times, factor))
+        differs = runner.differs(runner.backward(done, scaled), wanted, factor)
+        if differs and all(np.isfinite(g).all() for g in wanted.values()):
+            times = f"{factor:g} times" if factor else "zero times"
+            return f"the {differs} is not linear: {times} the gradient of the output does not give {times} of it"
+    return None

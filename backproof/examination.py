@@ -1,0 +1,234 @@
+"""All comparisons of one implementation on one architecture in one dtype, each made once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backproof.behaviour import misbehaviour
+from backproof.differencing import along_one_direction
+from backproof.judging import judged, rounding
+from backproof.running import outputs, run
+from reference import Node, Reference, Run, Tensor, Values
+from reference.run import Array, magnitude
+from reports import TensorAgreement
+from reports.agreement import Verdict
+
+if TYPE_CHECKING:
+    from backproof.verification import Verification
+
+ALONE = "autograd, node alone"
+ITSELF = "itself"
+Verdicts = dict[Tensor, TensorAgreement]
+
+
+class Examination:
+    """What is compared, for :meth:`tensors` to show and for :mod:`backproof.blame` to draw conclusions from.
+
+    Parameters
+    ----------
+    verification
+        Implementation, architecture, reference and finite differences.
+    dtype
+        In which the implementation runs.
+    """
+
+    def __init__(self, verification: Verification, dtype: str) -> None:
+        self.verification = verification
+        self.implementation, self.reference = verification.implementation, verification.reference
+        self.nodes = verification.architecture.nodes
+        self.dtype = dtype
+        self._runs: dict[str, Run] = {}
+        self._alone: dict[str, Verdicts] = {}
+        self._differences: dict[str, Verdicts] = {}
+        self._misbehaviour: dict[str, str | None] = {}
+
+    def tensors(self) -> Iterator[TensorAgreement]:
+        """Compare everything: the whole network, every node alone, its behaviour, the whole gradient."""
+        yield from self.whole_verdicts.values()
+        for node in self.nodes:
+            yield from self.alone(node).values()
+            yield from self.differences(node).values()
+            yield self._behaviour(node)
+        if self.dtype == "float64":
+            yield from self._end_to_end()
+
+    @cached_property
+    def whole(self) -> Run:
+        """The implementation's run of the whole network."""
+        return run(self.implementation, self.verification.twin, self.reference.values, self.dtype).run
+
+    def single(self, node: Node) -> Run:
+        """The implementation's run of one node alone, on PyTorch's own numbers."""
+        if node.name not in self._runs:
+            alone = self.verification.alone[node.name]
+            self._runs[node.name] = run(self.implementation, alone.twin, alone.values, self.dtype).run
+        return self._runs[node.name]
+
+    @cached_property
+    def whole_verdicts(self) -> Verdicts:
+        """Every array of the whole network against autograd."""
+        verdicts = self._against_autograd(self.reference, self.whole)
+        if not self.implementation.runs_whole_networks:
+            return verdicts
+        shown = {Tensor("output", *map(str, slot)) for slot in map(self._slot, self.verification.architecture.outputs)}
+        # What goes on inside is not everybody's to show.
+        return {
+            name: verdict
+            for name, verdict in verdicts.items()
+            if name in self.whole.tensors or name in shown or name.kind in ("parameter", "input", "update")
+        }
+
+    def _slot(self, reference: str) -> tuple[str, int]:
+        return self.verification.architecture.slot(reference)
+
+    def alone(self, node: Node) -> Verdicts:
+        """Every array of one node alone against autograd."""
+        if node.name not in self._alone:
+            verdicts = self._against_autograd(self.verification.alone[node.name], self.single(node))
+            self._alone[node.name] = {
+                name: replace(verdict, against=ALONE) for name, verdict in verdicts.items() if name.kind != "adjoint"
+            }
+        return self._alone[node.name]
+
+    def _against_autograd(self, reference: Reference, found: Run) -> Verdicts:
+        return self._settled(reference, lambda name, **how: self._measured(reference, name, found, **how))
+
+    def _settled(self, reference: Reference, measured: Callable[..., TensorAgreement]) -> Verdicts:
+        """Judge all arrays; look thoroughly, once, where one seems to disagree."""
+        verdicts = {name: measured(name) for name in reference.run.tensors}
+        suspects = [name for name, verdict in verdicts.items() if verdict.verdict == "disagree"]
+        suspects = self._again(verdicts, suspects, lambda name: measured(name, thorough=True))
+        if suspects:
+            # Where the reference itself jumps within a few units of rounding, either side of the jump is right.
+            jumping = reference.kinked(32 * float(np.finfo(self.dtype).eps)).intersection(suspects)
+            self._again(verdicts, jumping, lambda name: measured(name, thorough=True, jumping=True))
+        return verdicts
+
+    @staticmethod
+    def _again(verdicts: Verdicts, suspects: Any, measured: Callable[[Tensor], TensorAgreement]) -> list[Tensor]:
+        verdicts |= {name: measured(name) for name in suspects}
+        return [name for name in suspects if verdicts[name].verdict == "disagree"]
+
+    def _measured(
+        self, reference: Reference, name: Tensor, found: Run, *, thorough: bool = False, jumping: bool = False
+    ) -> TensorAgreement:
+        want, got = reference.run.tensors[name], found.tensors.get(name)
+        if got is None and not want.any():
+            got = np.zeros(want.shape, self.dtype)  # "no gradient flows" and zeros are one statement
+        return judged(
+            got,
+            want,
+            bound=np.asarray(self.bound(reference, name, thorough)),
+            terms=reference.magnitude(name.kind),
+            dtype=self.dtype,
+            labels=self.labels(name),
+            against="autograd",
+            jumping=jumping,
+        )
+
+    def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> float:
+        """How far rounding may move an array."""
+        sensitivity = self.verification.sensitivity(reference, name, thorough)
+        return rounding(sensitivity, self.dtype, reference.accumulation)
+
+    def labels(self, name: Tensor) -> dict[str, Any]:
+        """What to call an array, in the words of :class:`reports.TensorAgreement`."""
+        for node in self.nodes:
+            if name.node == node.name:
+                return {"node": node.name, "op": node.op, "kind": name.kind, "name": name.name}
+            if name.node.startswith(f"{node.name}_input"):  # an input of this node alone
+                number = name.node.removeprefix(f"{node.name}_input")
+                return {"node": node.name, "op": node.op, "kind": name.kind, "name": number}
+        return {"node": name.node, "op": "", "kind": name.kind, "name": name.name}
+
+    def differences(self, node: Node) -> Verdicts:
+        """Is the backward of a node the derivative of its own forward? Every coordinate of every array."""
+        if node.name not in self._differences:
+            self._differences[node.name] = dict(self._against_differences(node))
+        return self._differences[node.name]
+
+    def _against_differences(self, node: Node) -> Iterator[tuple[Tensor, TensorAgreement]]:
+        reference, found = self.verification.alone[node.name], self.single(node)
+        for name, estimate in self.verification.estimates[node.name].items():
+            got = found.tensors.get(name)
+            want = estimate.value
+            if not finite(reference.run) and not np.isfinite(want).all():
+                continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
+            if got is not None and got.shape == want.shape:
+                # At a kink every number between the one-sided derivatives is a subgradient.
+                want = np.where(estimate.kinks, np.clip(got.astype(float), estimate.lower, estimate.upper), want)
+            for sensitivity in (reference.sensitivity, reference.thorough):
+                terms = max(sensitivity[name], float(estimate.size.max(initial=0.0)))
+                verdict = judged(
+                    np.zeros(want.shape, self.dtype) if got is None and not want.any() else got,
+                    want,
+                    bound=estimate.bound + rounding(terms, self.dtype, reference.accumulation),
+                    terms=terms,
+                    dtype=self.dtype,
+                    labels=self.labels(name),
+                    against="differences",
+                )
+                if verdict.verdict != "disagree":
+                    break
+            yield name, verdict
+
+    def misbehaviour(self, node: Node) -> str | None:
+        """What one node does besides computing."""
+        if node.name not in self._misbehaviour:
+            alone = self.verification.alone[node.name]
+            self._misbehaviour[node.name] = misbehaviour(
+                self.implementation, node, alone, self.dtype, lambda name, thorough: self.bound(alone, name, thorough)
+            )
+        return self._misbehaviour[node.name]
+
+    def _behaviour(self, node: Node) -> TensorAgreement:
+        found = self.misbehaviour(node)
+        verdict: Verdict = "disagree" if found else "agree"
+        return TensorAgreement(node.name, node.op, "behaviour", "", ITSELF, verdict, note=found or "")
+
+    def _end_to_end(self) -> Iterator[TensorAgreement]:
+        """Is the whole gradient the derivative of the whole network? One random direction, for both witnesses.
+
+        The nodes alone say nothing of the wiring; here an error in it shows, and an error of PyTorch's does.
+        """
+        if not finite(self.reference.run):
+            return
+        for gradients, forward, against in (
+            (self.whole, self._outputs, "differences"),
+            (self.reference.run, self.verification.twin.forward, "autograd against differences"),
+        ):
+            estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference)
+            yield judged(
+                np.asarray(claimed),
+                np.clip(claimed, estimate.lower[0], estimate.upper[0]),
+                bound=estimate.bound[0] + rounding(sensitivity, "float64", self.reference.accumulation),
+                terms=float(estimate.size[0]),
+                dtype="float64",
+                labels={"node": "", "op": "", "kind": "direction", "name": "all"},
+                against=against,
+            )
+
+    def _outputs(self, values: Values) -> dict[str, Array]:
+        return outputs(self.implementation, self.verification.twin, values, "float64")
+
+
+def finite(run: Run) -> bool:
+    """Whether all that goes forward is finite."""
+    return all(np.isfinite(y).all() for name, y in run.tensors.items() if name.kind == "output")
+
+
+def arriving(reference: Reference, node: Node, sensitivity: dict[Tensor, float]) -> float:
+    """Size of the gradient that arrives at a node, with what cancelled in it; alone, it is about 1."""
+    return max(
+        (
+            max(magnitude(array), sensitivity[name])
+            for name, array in reference.run.tensors.items()
+            if name[:2] == ("adjoint", node.name)
+        ),
+        default=0.0,
+    )

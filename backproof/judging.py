@@ -1,0 +1,73 @@
+"""The rules by which an array is judged: how much is rounding, and when no digit is certain."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from reference.run import Array, magnitude
+from reports import TensorAgreement, measure
+
+ROUNDINGS = 8.0
+"""Roundings of one unit each that an entry may suffer beside those of its sum; docs/verdicts.md derives it."""
+
+CERTAIN, VAGUE = 0.1, 1e-3
+"""A bound above the first share of a tensor's scale leaves it no certain digit; one below the second share of the terms
+that cancelled in it says that it is zero but for rounding."""
+
+
+def rounding(sensitivity: float, dtype: str, accumulation: int) -> float:
+    """The largest absolute error that rounding explains: ``(8 + sqrt n) (eps k + smallest subnormal)``.
+
+    Parameters
+    ----------
+    sensitivity
+        k, how far one unit of relative rounding moves the array.
+    dtype
+        In which it was computed.
+    accumulation
+        n, how many terms are added up for one entry at most; their roundings add up like a random walk, to sqrt(n).
+
+    Source: Higham and Mary, SIAM J. Sci. Comput. 41 (2019), theorem 2.4.
+    """
+    limits = np.finfo(dtype)
+    units = ROUNDINGS + sqrt(accumulation)
+    return units * (float(limits.eps) * sensitivity + float(limits.smallest_subnormal))
+
+
+def judged(
+    got: Array | None,
+    want: Array,
+    *,
+    bound: Array,
+    terms: float,
+    dtype: str,
+    labels: dict[str, Any],
+    against: str,
+    jumping: bool = False,
+) -> TensorAgreement:
+    """Measure an array, and say so where none of its digits is certain.
+
+    Either it is zero but for rounding: then the bound is small beside the ``terms`` that cancelled in it, both must be
+    that small, and digits are not counted. Or it is too ill-conditioned to be judged: inconclusive.
+    """
+    widest, own = float(bound.max(initial=0.0)), magnitude(want)
+    vanishing = widest > CERTAIN * own and widest <= VAGUE * terms
+    scale = terms if vanishing else own
+    note = "a kink lies within rounding" if jumping else "zero but for rounding" if vanishing and own else ""
+    uncertain = jumping or (not vanishing and widest > CERTAIN * scale and scale > 0)
+    result = measure(
+        got,
+        want,
+        bound=bound,
+        scale=scale,
+        dtype=dtype,
+        **labels,
+        against=against,
+        note=note,
+        uncertain=uncertain,
+    )
+    return replace(result, digits=None) if vanishing and result.verdict == "agree" else result
