@@ -41,11 +41,12 @@ class Error(NamedTuple):
     relation: Relation
 
     def applied(self, gradient: Array) -> Array:
-        """Return the gradient with the error in it."""
+        """Return the gradient with the error in it: linear in the gradient, as the mistakes of a backward pass are."""
         wrong = gradient.copy()
         index = self.coordinate.index
-        unit = float(gradient[index]) if self.relation == "value" else magnitude(gradient)
-        wrong[index] = float(gradient[index]) + self.size * unit
+        sizes = np.abs(np.where(np.isfinite(gradient), gradient, 0))
+        unit = gradient[index] if self.relation == "value" else gradient.flat[int(np.argmax(sizes))]
+        wrong[index] = float(gradient[index]) + self.size * float(unit)
         return wrong
 
 

@@ -29,7 +29,7 @@ def test_an_error_has_the_size_that_it_says() -> None:
     first = Coordinate("input", "0", (1, 0))
     of_value, of_scale = Error(first, 0.01, "value").applied(right), Error(first, 0.01, "scale").applied(right)
     np.testing.assert_allclose(of_value - right, [[0, 0], [0.02, 0]], atol=1e-15)
-    np.testing.assert_allclose(of_scale - right, [[0, 0], [0.08, 0]], atol=1e-15)
+    np.testing.assert_allclose(of_scale - right, [[0, 0], [-0.08, 0]], atol=1e-15)
     assert right[1, 0] == 2.0
 
 
