@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from backproof.implementations import Completed, Pass
+from backproof.judging import within
 from backproof.running import ImplementationFailed, call, cast, go_back
 from reference import Node, Reference, Tensor
 from reference.run import Array
@@ -45,7 +46,7 @@ class _Runner:
     """Runs one node, and compares what comes back with what came at first."""
 
     def __init__(
-        self, implementation: Completed, node: Node, alone: Reference, bound: Callable[[Tensor, bool], float]
+        self, implementation: Completed, node: Node, alone: Reference, bound: Callable[[Tensor, bool], Array]
     ) -> None:
         self.implementation, self.node, self.bound = implementation, node, bound
         self.training = alone.twin.architecture.training
@@ -75,12 +76,11 @@ class _Runner:
     def _near(self, got: Array | None, want: Array, name: Tensor, factor: float) -> bool:
         if got is None or np.array_equal(got, want, equal_nan=True):
             return got is not None
-        limits = (factor * self.bound(name, thorough) for thorough in (False, True))
-        return any(np.allclose(got, want, rtol=0, atol=limit, equal_nan=True) for limit in limits)
+        return any(within(got, want, factor * self.bound(name, thorough)) for thorough in (False, True))
 
 
 def misbehaviour(
-    implementation: Completed, node: Node, alone: Reference, dtype: str, bound: Callable[[Tensor, bool], float]
+    implementation: Completed, node: Node, alone: Reference, dtype: str, bound: Callable[[Tensor, bool], Array]
 ) -> str | None:
     """Run a node alone in every way that must not matter, and say what did; None: nothing.
 
@@ -150,7 +150,7 @@ def _repeated(runner: _Runner, given: _Given) -> str | None:
     done = runner.forward(given)
     first = runner.backward(done, given)
     kept = {name: gradient.copy() for name, gradient in first.items()}
-    other = given.changed(_copy, lambda c: 0.5 * np.flip(c))
+    other = given.changed(_copy, lambda c: _times(0.5, np.flip(c)))
     runner.backward(done, other)
     for name, gradient in first.items():
         if not _same(gradient, kept[name]):
@@ -175,7 +175,7 @@ def _interrupted(runner: _Runner, given: _Given) -> str | None:
 def _other(x: Array) -> Array:
     """Other numbers of the same domain: in another order, and real ones smaller."""
     turned = np.flip(x, axis=0) if x.ndim else x
-    return np.ascontiguousarray(turned * x.dtype.type(0.5) if x.dtype.kind == "f" else turned)
+    return np.array(turned * x.dtype.type(0.5) if x.dtype.kind == "f" else turned)
 
 
 def _laid_out(runner: _Runner, given: _Given) -> str | None:

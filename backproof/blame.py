@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from backproof.composition import explain
 from backproof.differencing import at_every_coordinate
+from backproof.evidence import gather
 from backproof.examination import Examination
 from backproof.implementations import Completed, TorchImplementation
-from reference import Node, Reference, Tensor
-from reports import diagnose
+from reference import Node, Tensor
+from reports import Suspect, most_telling
 from reports.agreement import Fault
 
 
@@ -27,17 +26,13 @@ def blame(examination: Examination) -> Blame:
     """Convict the first node that is wrong even alone, on PyTorch's own numbers, so that nobody pays for another.
 
     Three witnesses speak on each node: its forward and its backward against PyTorch's, and its backward against finite
-    differences of its own forward. Then comes its behaviour. Where all nodes are right and the network is
-    wrong, the composition is; where only PyTorch contradicts its own forward, PyTorch is.
+    differences of its own forward; and it must behave. Where all nodes are right and the network is wrong, the
+    composition is; where only PyTorch contradicts its own forward, PyTorch is.
     """
     for node in examination.nodes:
         found = _numbers(examination, node)
         if found is not None:
             return found
-    for node in examination.nodes:
-        misbehaviour = examination.misbehaviour(node)
-        if misbehaviour is not None:
-            return Blame(node, "state", misbehaviour)
     if any(verdict.verdict == "disagree" for verdict in examination.whole_verdicts.values()):
         return Blame(None, "composition", explain(examination))
     return Blame(
@@ -48,15 +43,18 @@ def blame(examination: Examination) -> Blame:
 def _numbers(examination: Examination, node: Node) -> Blame | None:
     wrong = [name for name, verdict in examination.alone(node).items() if verdict.verdict == "disagree"]
     derivative = [name for name, verdict in examination.differences(node).items() if verdict.verdict == "disagree"]
+    misbehaviour = examination.misbehaviour(node)
+    if misbehaviour is not None and not wrong:  # a single run is right: what goes wrong comes from what is kept
+        return Blame(node, "state", misbehaviour)
     ahead = [name for name in wrong if name.kind in ("output", "update")]
     back = [name for name in wrong if name not in ahead]
     if ahead:
         fault: Fault = "function" if not derivative else "both" if back else "forward"
-        return Blame(node, fault, _why(examination, node, ahead[0]))
+        return Blame(node, fault, _why(examination, node, ahead))
     if back and not derivative:
         return _against_both(examination, node, back)
     if back:
-        return Blame(node, "backward", _why(examination, node, back[0]))
+        return Blame(node, "backward", _why(examination, node, back))
     if derivative:
         what = "it agrees with PyTorch, but is not the derivative of its own forward"
         return Blame(node, "forward", what)
@@ -66,28 +64,32 @@ def _numbers(examination: Examination, node: Node) -> Blame | None:
 def _against_both(examination: Examination, node: Node, wrong: list[Tensor]) -> Blame:
     """The forward is PyTorch's and the backward its derivative, yet autograd differs: at a kink, or wrongly."""
     alone = examination.verification.alone[node.name]
-    estimates = at_every_coordinate(Completed(TorchImplementation()), node, alone)
+    derivatives = at_every_coordinate(Completed(TorchImplementation()), node, alone)
     for name in wrong:
-        if name in estimates and not estimates[name].kinks.any():
-            apart = np.abs(alone.run.tensors[name] - estimates[name].value)
-            if (apart > estimates[name].bound + examination.bound(alone, name)).any():
+        if name in derivatives and not derivatives[name].coordinates.kinks.any():
+            claims = derivatives[name].claims(alone.run.tensors[name], examination.bound(alone, name))
+            if not all(claim.holds for claim in claims):
                 return Blame(node, "reference", f"PyTorch's {called(name, examination)} contradicts its own forward")
-    return Blame(node, "backward", _why(examination, node, wrong[0]))
+    return Blame(node, "backward", _why(examination, node, wrong))
 
 
-def _why(examination: Examination, node: Node, name: Tensor) -> str | None:
-    alone = examination.verification.alone[node.name]
-    got = examination.single(node).tensors.get(name)
-    told = diagnose(got, alone.run.tensors[name], examination.bound(alone, name), _sizes(alone))
-    return f"{called(name, examination)} {told}" if told else None
+def _why(examination: Examination, node: Node, wrong: list[Tensor]) -> str | None:
+    """Diagnose wrong arrays of a node by the one that tells most."""
+    alone, single = examination.verification.alone[node.name], examination.single(node)
+    return most_telling(
+        Suspect(
+            called(name, examination),
+            single.tensors.get(name),
+            alone.run.tensors[name],
+            examination.bound(alone, name),
+            gather(node, alone, name),
+        )
+        # A gate or a head has its own rows in a parameter.
+        for name in sorted(wrong, key=lambda name: name.kind != "parameter")
+    )
 
 
 def called(name: Tensor, examination: Examination) -> str:
     """What to call an array of one node."""
     words = {"output": "output", "update": "new", "parameter": "gradient of"}
     return f"{words.get(name.kind, 'gradient of input')} {examination.labels(name)['name']}"
-
-
-def _sizes(alone: Reference) -> dict[str, int]:
-    inputs = alone.values.inputs.values()
-    return {f"axis {axis} of input {i}": n for i, x in enumerate(inputs) for axis, n in enumerate(x.shape)}

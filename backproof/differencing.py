@@ -2,60 +2,232 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 import numpy as np
 
 from backproof.catalogue import convention
 from backproof.implementations import Completed
-from backproof.running import call
+from backproof.running import ImplementationFailed, WrongArray, call
 from reference import Node, Reference, Run, Tensor, Values
-from reference.differences import Estimate, complex_step, finite_difference
+from reference.differences import Estimate, Terms, complex_step, finite_difference
 from reference.run import Array
+from reports import TensorAgreement
 
 Forward = Callable[[Values], Mapping[str, Array]]
+Key = TypeVar("Key", str, int)
+
+COORDINATES = 2048
+"""More than these of one array are sampled; the others are seen along ``DIRECTIONS`` only."""
+
+DIRECTIONS = 8
+
+HOEFFDING = 8.0
+"""Random signs add n errors up to more than this many times ``sqrt(n)`` of the largest once in 10^13 times."""
 
 
-def at_every_coordinate(implementation: Completed, node: Node, alone: Reference) -> dict[Tensor, Estimate]:
-    """Differentiate the forward of one node along every coordinate of its parameters and floating inputs.
+class Claim(NamedTuple):
+    """What a backward says, and what it should, entry by entry.
 
-    By complex steps where the implementation says that its forward is complex-clean, else by central differences. What
-    the op's convention keeps from being a derivative (the padding row of an embedding) is left out.
+    ``terms`` gradients were added for each entry; where some are ``unknown`` they were not compared.
     """
-    values = alone.values
-    noise = values.noise.get(node.name, ())
-    cotangents = {int(reference.rpartition(".")[2]): c for reference, c in values.cotangents.items()}
-    parameters = dict(values.parameters[node.name])
-    inputs = list(values.inputs.values())
-    differentiate = complex_step if implementation.complex_clean(node) else finite_difference
 
-    def terms() -> Array:
-        done = call(implementation, node, parameters, tuple(inputs), alone.twin.architecture.training, noise)
-        return np.concatenate([(c * done.outputs[i]).reshape(-1) for i, c in cotangents.items()])
+    got: Array | None
+    want: Array
+    bound: Array
+    note: str = ""
+    unknown: bool = False
+    terms: float = 1.0
 
-    def estimate(place: Any, key: str | int) -> Estimate:
-        original = place[key]
+    @property
+    def holds(self) -> bool:
+        """Whether every entry lies within its bound."""
+        return self.got is not None and bool((np.abs(self.got - self.want) <= self.bound).all())
 
-        def shifted(z: Array) -> Array:
-            place[key] = z
-            return terms()
+    def told(self, agreement: TensorAgreement) -> TensorAgreement:
+        """Say in an agreement what was not checked; it is inconclusive where something could not be."""
+        note = "; ".join(filter(None, (agreement.note, self.note)))
+        verdict = "inconclusive" if self.unknown and agreement.verdict == "agree" else agreement.verdict
+        return replace(agreement, note=note, verdict=verdict)
 
-        found = differentiate(shifted, original)
-        place[key] = original
-        return found
 
-    estimates = {
-        Tensor("parameter", node.name, name): estimate(parameters, name)
-        for name in values.parameters[node.name]
-        if name not in alone.twin.buffers.get(node.name, ()) and name not in convention(node)
+@dataclass(frozen=True)
+class Derivative:
+    """What differences say of the gradient of one array.
+
+    Attributes
+    ----------
+    at, coordinates
+        Flat positions in the array, and the derivatives along them.
+    signs, directions
+        Random signs, one row for each direction through the whole array; none if every coordinate is in ``at``.
+    shape, note
+        The array's shape; what there is to say.
+    """
+
+    at: Array
+    coordinates: Estimate
+    signs: Array
+    directions: Estimate
+    shape: tuple[int, ...]
+    note: str
+
+    def claims(self, got: Array | None, rounding: Array) -> Iterator[Claim]:
+        """Compare a gradient at the coordinates, then along the directions; an entry may be off by its ``rounding``."""
+        if got is None and not self.coordinates.value.any() and not self.directions.value.any():
+            got = np.zeros(self.shape)  # "no gradient flows" and zeros are one statement
+        right = got is not None and got.shape == self.shape
+        given = got.astype(np.float64).reshape(-1) if got is not None and right else np.zeros(int(np.prod(self.shape)))
+        want, bound = given.copy(), np.zeros(given.size)
+        want[self.at], bound[self.at], unknown = _wanted(self.coordinates, given[self.at])
+        notes = [f"{unknown} of {given.size} coordinates have no derivative that is known"] if unknown else []
+        if len(self.signs):
+            notes.append(f"{len(self.at):,} of {given.size:,} coordinates, and {len(self.signs)} directions")
+        note = "; ".join(filter(None, (*notes, self.note)))
+        yield Claim(got, want.reshape(self.shape), bound.reshape(self.shape) + rounding, note, unknown > 0)
+        if len(self.signs) and right:
+            along = self.signs @ given
+            want, bound, unknown = _wanted(self.directions, along)
+            note = f"along {len(self.signs)} directions"
+            spread = given.size**0.5
+            yield Claim(along, want, bound + HOEFFDING * spread * float(np.max(rounding)), note, unknown > 0, spread)
+
+
+def _wanted(estimate: Estimate, got: Array) -> tuple[Array, Array, int]:
+    """Return the wanted values, their bounds, and how many are unknown: there, what came is wanted."""
+    flat = Estimate(*(np.ravel(a) for a in (vars(estimate)[name] for name in vars(estimate))))
+    # At a kink every number between the one-sided derivatives is a subgradient.
+    want = np.where(flat.kinks, np.clip(got, flat.lower, flat.upper), flat.value)
+    known = np.isfinite(flat.bound)
+    return np.where(known, want, got), np.where(known, flat.bound, 0.0), int((~known).sum())
+
+
+class _Alone:
+    """The forward of one node on its own values, as a function of one of its arrays at a time."""
+
+    def __init__(self, implementation: Completed, node: Node, alone: Reference) -> None:
+        self.implementation, self.node = implementation, node
+        self.training = alone.twin.architecture.training
+        self.seed = alone.twin.architecture.seed
+        self.noise = alone.values.noise.get(node.name, ())
+        self.cotangents = {int(r.rpartition(".")[2]): c for r, c in alone.values.cotangents.items()}
+        self.parameters = dict(alone.values.parameters[node.name])
+        self.inputs = dict(enumerate(alone.values.inputs.values()))
+
+    def terms(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Array:
+        """The outputs times their cotangents: their sum is what backward differentiates."""
+        # Copies, for an implementation that writes into what it is given is to be found out, not to spoil the numbers.
+        own = {name: array.copy() for name, array in parameters.items()}
+        given = tuple(x.copy() for x in inputs.values())
+        done = call(self.implementation, self.node, own, given, self.training, self.noise)
+        return np.concatenate([(c * done.outputs[i]).reshape(-1) for i, c in self.cotangents.items()])
+
+    def moving(self, key: str | int) -> Terms:
+        """The terms as a function of one array."""
+        return partial(self._moved, key)
+
+    def _moved(self, key: str | int, z: Array) -> Array:
+        """All run in longdouble where ``z`` does."""
+        parameters, inputs = self.parameters, self.inputs
+        if z.dtype == np.longdouble:
+            parameters, inputs = _longdouble(parameters), _longdouble(inputs)
+        if isinstance(key, str):
+            return self.terms({**parameters, key: z}, inputs)
+        return self.terms(parameters, {**inputs, key: z})
+
+    def precise(self) -> bool:
+        """Whether the forward runs in longdouble, too, and says the same there."""
+        try:
+            found = self.terms(_longdouble(self.parameters), _longdouble(self.inputs))
+        except (ImplementationFailed, WrongArray):
+            return False
+        plain = self.terms(self.parameters, self.inputs)
+        return found.dtype == np.longdouble and np.allclose(found.astype(np.float64), plain, equal_nan=True)
+
+
+def _longdouble(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
+    return {k: a.astype(np.longdouble) if a.dtype.kind == "f" else a for k, a in arrays.items()}
+
+
+def at_every_coordinate(implementation: Completed, node: Node, alone: Reference) -> dict[Tensor, Derivative]:
+    """Differentiate the forward of one node along the coordinates of its parameters and floating inputs.
+
+    By complex steps where the implementation says that its forward is complex-clean, and a central difference in one
+    random direction through the array does not contradict; else by central differences, in longdouble
+    where the forward runs in it. Of an array of more than ``COORDINATES`` some are drawn by the architecture's seed,
+    and random directions see the rest. What the op's convention keeps from being a derivative (the padding
+    row of an embedding) is left out.
+    """
+    forward = _Alone(implementation, node, alone)
+    left_out = {*alone.twin.buffers.get(node.name, ()), *convention(node)}
+    names: dict[str | int, Tensor] = {
+        name: Tensor("parameter", node.name, name) for name in forward.parameters if name not in left_out
     }
-    for i, (name, x) in enumerate(values.inputs.items()):
-        if x.dtype.kind == "f":
-            estimates[Tensor("input", name, "0")] = estimate(inputs, i)
-    return estimates
+    names |= {
+        i: Tensor("input", name, "0") for i, (name, x) in enumerate(alone.values.inputs.items()) if x.dtype.kind == "f"
+    }
+    clean, precise = implementation.complex_clean(node), None
+    derivatives = {}
+    for key, name in names.items():
+        x = forward.parameters[key] if isinstance(key, str) else forward.inputs[key]
+        at, signs = _sample(name, x.shape, forward.seed)
+        found = _by_complex_steps(forward, key, x, at, signs) if clean else None
+        if found is None:
+            precise = forward.precise() if precise is None else precise
+            x = x.astype(np.longdouble) if precise else x
+            estimates = [finite_difference(forward.moving(key), x, ds) for ds in _paths(x, at, signs)]
+            note = "the forward is not complex-clean, as it claims: central differences instead" if clean else ""
+            found = Derivative(at, estimates[0], signs, estimates[1], x.shape, note)
+        derivatives[name] = found
+    return derivatives
+
+
+def _by_complex_steps(forward: _Alone, key: str | int, x: Array, at: Array, signs: Array) -> Derivative | None:
+    """Return None where a complex step raises, or says what a central difference excludes."""
+    one = signs[:1] if len(signs) else _signs(forward.seed, str(key), 1, x.size)
+    try:
+        estimates = [complex_step(forward.moving(key), x, ds) for ds in _paths(x, at, signs)]
+    except (ImplementationFailed, WrongArray):
+        return None
+    if x.size:
+        check = finite_difference(forward.moving(key), x, [one[0].reshape(x.shape)])
+        claimed = estimates[1].value[0] if len(signs) else float(one[0] @ estimates[0].value)
+        bound = check.bound[0] + float(estimates[0].bound.sum()) + float(estimates[1].bound.sum())
+        if claimed < check.lower[0] - bound or claimed > check.upper[0] + bound:
+            return None
+    return Derivative(at, estimates[0], signs, estimates[1], x.shape, "")
+
+
+def _paths(x: Array, at: Array, signs: Array) -> tuple[Iterable[Array], Iterable[Array]]:
+    def units() -> Iterator[Array]:
+        for k in at:
+            unit = np.zeros(x.size, x.dtype)
+            unit[k] = 1
+            yield unit.reshape(x.shape)
+
+    return units(), (row.reshape(x.shape).astype(x.dtype) for row in signs)
+
+
+def _signs(seed: int, name: str, rows: int, size: int) -> Array:
+    rng = np.random.default_rng([seed, crc32(f"signs/{name}".encode())])
+    return rng.choice(np.array([-1, 1], np.int8), (rows, size))
+
+
+def _sample(name: Tensor, shape: tuple[int, ...], seed: int) -> tuple[Array, Array]:
+    """Draw which coordinates of an array are looked at, its corners among them, and the directions for the others."""
+    size = int(np.prod(shape))
+    if size <= COORDINATES:
+        return np.arange(size), np.zeros((0, size), np.int8)
+    label = f"{name.node}/{name.name}"
+    rng = np.random.default_rng([seed, crc32(f"sample/{label}".encode())])
+    corners = [np.ravel_multi_index(corner, shape) for corner in product(*({0, n - 1} for n in shape))]
+    drawn = dict.fromkeys([*map(int, corners), *map(int, rng.permutation(size)[:COORDINATES])])
+    return np.sort(list(drawn)[:COORDINATES]), _signs(seed, label, DIRECTIONS, size)
 
 
 def along_one_direction(forward: Forward, gradients: Run, reference: Reference) -> tuple[Estimate, float, float]:

@@ -123,17 +123,18 @@ class Examination:
         return judged(
             got,
             want,
-            bound=np.asarray(self.bound(reference, name, thorough)),
+            bound=self.bound(reference, name, thorough),
             terms=reference.magnitude(name.kind),
             dtype=self.dtype,
             labels=self.labels(name),
             against="autograd",
             jumping=jumping,
+            overflowing=reference.may_overflow(self.dtype),
         )
 
-    def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> float:
-        """How far rounding may move an array."""
-        sensitivity = self.verification.sensitivity(reference, name, thorough)
+    def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> Array:
+        """How far rounding may move each entry of an array."""
+        sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough)
         return rounding(sensitivity, self.dtype, reference.accumulation)
 
     def labels(self, name: Tensor) -> dict[str, Any]:
@@ -154,25 +155,31 @@ class Examination:
 
     def _against_differences(self, node: Node) -> Iterator[tuple[Tensor, TensorAgreement]]:
         reference, found = self.verification.alone[node.name], self.single(node)
-        for name, estimate in self.verification.estimates[node.name].items():
-            got = found.tensors.get(name)
-            want = estimate.value
-            if not finite(reference.run) and not np.isfinite(want).all():
+        for name, derivative in self.verification.estimates[node.name].items():
+            if not finite(reference.run) and not np.isfinite(derivative.coordinates.value).all():
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
-            if got is not None and got.shape == want.shape:
-                # At a kink every number between the one-sided derivatives is a subgradient.
-                want = np.where(estimate.kinks, np.clip(got.astype(float), estimate.lower, estimate.upper), want)
-            for sensitivity in (reference.sensitivity, reference.thorough):
-                terms = max(sensitivity[name], float(estimate.size.max(initial=0.0)))
-                verdict = judged(
-                    np.zeros(want.shape, self.dtype) if got is None and not want.any() else got,
-                    want,
-                    bound=estimate.bound + rounding(terms, self.dtype, reference.accumulation),
-                    terms=terms,
-                    dtype=self.dtype,
-                    labels=self.labels(name),
-                    against="differences",
-                )
+            for thorough in (False, True):
+                sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough)
+                size = np.maximum(sensitivity, float(derivative.coordinates.size.max(initial=0.0)))
+                terms = float(size.max(initial=0.0))
+                verdicts = [
+                    claim.told(
+                        judged(
+                            claim.got,
+                            claim.want,
+                            bound=claim.bound,
+                            terms=terms * claim.terms,
+                            dtype=self.dtype,
+                            labels=self.labels(name),
+                            against="differences",
+                            overflowing=reference.may_overflow(self.dtype),
+                        )
+                    )
+                    for claim in derivative.claims(
+                        found.tensors.get(name), rounding(size, self.dtype, reference.accumulation)
+                    )
+                ]
+                verdict = max(verdicts, key=lambda v: ("agree", "inconclusive", "disagree").index(v.verdict))
                 if verdict.verdict != "disagree":
                     break
             yield name, verdict
@@ -206,7 +213,7 @@ class Examination:
             yield judged(
                 np.asarray(claimed),
                 np.clip(claimed, estimate.lower[0], estimate.upper[0]),
-                bound=estimate.bound[0] + rounding(sensitivity, "float64", self.reference.accumulation),
+                bound=estimate.bound[0] + rounding(np.asarray(sensitivity), "float64", self.reference.accumulation),
                 terms=float(estimate.size[0]),
                 dtype="float64",
                 labels={"node": "", "op": "", "kind": "direction", "name": "all"},

@@ -19,13 +19,13 @@ CERTAIN, VAGUE = 0.1, 1e-3
 that cancelled in it says that it is zero but for rounding."""
 
 
-def rounding(sensitivity: float, dtype: str, accumulation: int) -> float:
+def rounding(sensitivity: Array, dtype: str, accumulation: int) -> Array:
     """The largest absolute error that rounding explains: ``(8 + sqrt n) (eps k + smallest subnormal)``.
 
     Parameters
     ----------
     sensitivity
-        k, how far one unit of relative rounding moves the array.
+        k, how far one unit of relative rounding moves the array, or each entry of it.
     dtype
         In which it was computed.
     accumulation
@@ -35,7 +35,13 @@ def rounding(sensitivity: float, dtype: str, accumulation: int) -> float:
     """
     limits = np.finfo(dtype)
     units = ROUNDINGS + sqrt(accumulation)
-    return units * (float(limits.eps) * sensitivity + float(limits.smallest_subnormal))
+    return np.asarray(units * (float(limits.eps) * sensitivity + float(limits.smallest_subnormal)))
+
+
+def within(got: Array, want: Array, bound: Array) -> bool:
+    """Whether every entry lies within its bound, a NaN or an infinity where the other has the same."""
+    same = (got == want) | (np.isnan(got) & np.isnan(want))
+    return bool((same | (np.abs(got - want) <= bound)).all())
 
 
 def judged(
@@ -48,11 +54,13 @@ def judged(
     labels: dict[str, Any],
     against: str,
     jumping: bool = False,
+    overflowing: bool = False,
 ) -> TensorAgreement:
     """Measure an array, and say so where none of its digits is certain.
 
     Either it is zero but for rounding: then the bound is small beside the ``terms`` that cancelled in it, both must be
-    that small, and digits are not counted. Or it is too ill-conditioned to be judged: inconclusive.
+    that small, and digits are not counted. Or it is too ill-conditioned to be judged: inconclusive. So is what
+    seems to disagree where a sum of squares on the way may be beyond the dtype (``overflowing``).
     """
     widest, own = float(bound.max(initial=0.0)), magnitude(want)
     vanishing = widest > CERTAIN * own and widest <= VAGUE * terms
@@ -70,4 +78,6 @@ def judged(
         note=note,
         uncertain=uncertain,
     )
+    if overflowing and result.verdict == "disagree":
+        return replace(result, verdict="inconclusive", note=f"numbers on the way may be beyond {dtype}")
     return replace(result, digits=None) if vanishing and result.verdict == "agree" else result

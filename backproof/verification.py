@@ -9,12 +9,11 @@ from zlib import crc32
 import numpy as np
 
 from backproof.blame import Blame, blame, called
-from backproof.differencing import at_every_coordinate
+from backproof.differencing import Derivative, at_every_coordinate
 from backproof.examination import Examination, arriving
 from backproof.implementations import Completed, Verifiable, load
 from backproof.running import ImplementationFailed, WrongArray
 from reference import Architecture, Reference, Tensor, Twin, Values, draw_values
-from reference.differences import Estimate
 from reference.run import Array
 from reference.values import representable
 from reports import Agreement, TensorAgreement, measure
@@ -104,33 +103,38 @@ class Verification:
         return representable(array) if array.dtype.kind == "f" else array
 
     @cached_property
-    def estimates(self) -> dict[str, dict[Tensor, Estimate]]:
+    def estimates(self) -> dict[str, dict[Tensor, Derivative]]:
         """Derivatives of the implementation's own forward, node by node, at every coordinate."""
         return {
             node.name: at_every_coordinate(self.implementation, node, self.alone[node.name])
             for node in self.architecture.nodes
         }
 
-    def sensitivity(self, reference: Reference, name: Tensor, thorough: bool) -> float:
-        """How far one unit of rounding may move an array: measured, or passed on from where it arrived."""
+    def sensitivity(self, reference: Reference, name: Tensor, dtype: str, thorough: bool) -> Array:
+        """How far one unit of rounding may move each entry of an array: measured, or passed on to it."""
 
-        def known(reference: Reference) -> dict[Tensor, float]:
-            return reference.thorough if thorough else reference.sensitivity
+        def known(reference: Reference, name: Tensor) -> Array:
+            measured = (reference.thorough if thorough else reference.sensitivity)[name]
+            if dtype != "float64":
+                return np.asarray(measured)
+            # What cancelled where float32 keeps no digit was at most as large as its like.
+            return np.where(reference.lost[name], max(measured, reference.magnitude(name.kind)), measured)
 
-        measured = known(reference)[name]
+        own = known(reference, name)
         if reference is not self.reference or name.kind in ("output", "update"):
-            return measured
-        passed_on = 0.0
+            return own
+        passed_on = np.zeros(())
         for node in self.architecture.nodes:
-            alone = known(self.alone[node.name])
-            arrived = arriving(reference, node, known(reference))
+            alone = self.alone[node.name]
+            arrived = arriving(reference, node, reference.thorough if thorough else reference.sensitivity)
             if name.kind == "parameter" and node.owner == name.node:
-                passed_on += arrived * alone[Tensor("parameter", node.name, name.name)]
+                passed_on = passed_on + arrived * known(alone, Tensor("parameter", node.name, name.name))
             elif name.kind != "parameter":
                 for i, used in enumerate(node.inputs):
-                    if self.architecture.slot(used) == (name.node, int(name.name)):
-                        passed_on += arrived * alone.get(Tensor("input", f"{node.name}_input{i}", "0"), 0.0)
-        return max(measured, passed_on)
+                    taken = Tensor("input", f"{node.name}_input{i}", "0")
+                    if self.architecture.slot(used) == (name.node, int(name.name)) and taken in alone.run.tensors:
+                        passed_on = passed_on + arrived * known(alone, taken)
+        return np.maximum(own, passed_on)
 
     def agreement(self, dtype: str) -> Agreement:
         """Verify in one dtype."""

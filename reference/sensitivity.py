@@ -16,7 +16,7 @@ QUICK, MANY = range(3), range(3, 24)
 """Phases of the disturbances: a few are enough for most arrays, many settle a suspicion."""
 FARTHER = 64
 LOST = 0.1
-ULP = float(np.finfo(np.float32).eps)
+ULP, EPS = float(np.finfo(np.float32).eps), float(np.finfo(np.float64).eps)
 
 
 class Reference:
@@ -53,24 +53,34 @@ class Reference:
 
     @cached_property
     def thorough(self) -> dict[Tensor, float]:
-        """The same, seen many times, and with equal numbers disturbed apart.
+        """The same, seen many times, with equal numbers disturbed apart, and with what PyTorch rounds in float64.
 
         The largest of three movements may by chance be far too small for one number; the largest of twenty is not.
-        And where equal numbers cancel (a normalisation of a constant), only numbers that part company show it.
+        Where equal numbers cancel (a normalisation of a constant), only numbers that part company show it. And
+        where PyTorch computes in float64 by another formula than in float32, only one-ulp changes in float64 do.
         """
         seen, apart = self._measured(MANY), self._apart()
-        return {name: max(quick, seen[name], apart[name]) for name, quick in self.sensitivity.items()}
+        own = self._moved(Perturbation(EPS, phase) for phase in MANY)
+        return {name: max(quick, seen[name], apart[name], *own[name]) for name, quick in self.sensitivity.items()}
+
+    @cached_property
+    def lost(self) -> dict[Tensor, Array]:
+        """Which entries keep no digit in float32, where a tanh or a probability saturates to 1, say.
+
+        Their error cannot grow any further there, so it says too little of float64, where 1 - y is a few units of
+        rounding, the same few however the input is disturbed.
+        """
+        found = {name: np.zeros(array.shape, bool) for name, array in self.run.tensors.items()}
+        for phase in QUICK:
+            coarse = self.twin.run(self.values, "float32", Perturbation(ULP, phase)).tensors
+            for name, array in self.run.tensors.items():
+                found[name] |= _gaps(array, coarse[name]) > LOST * np.abs(array)
+        return found
 
     def _measured(self, phases: Iterable[float]) -> dict[Tensor, float]:
         between = self._moved(Perturbation(PROBE, phase) for phase in phases)
         within = self._moved((Perturbation(ULP, phase) for phase in phases), "float32")
-        found = {name: max(*between[name], *within[name]) for name in self.run.tensors}
-        for name, array in self.run.tensors.items():
-            if max(within[name]) * ULP > LOST * magnitude(array):
-                # All digits are lost in float32, where tanh saturates to 1, say: the error could not grow any further
-                # there, so it says too little of float64. What cancelled was at most as large as its like.
-                found[name] = max(found[name], self.magnitude(name.kind))
-        return found
+        return {name: max(*between[name], *within[name]) for name in self.run.tensors}
 
     def _apart(self) -> dict[Tensor, float]:
         """Movements under disturbances that tell equal numbers apart, where they grow with the disturbance.
@@ -96,10 +106,25 @@ class Reference:
     def kinked(self, size: float) -> set[Tensor]:
         """Return the arrays that jump when everything is disturbed by ``size``: a kink or a tie lies that near.
 
-        They move a hundred times farther than their sensitivity says.
+        They move a hundred times farther than their sensitivity says. Half of the disturbances tell equal numbers
+        apart: where a tie is computed, not given, rounding may break it.
         """
-        moved = self._moved(Perturbation(size, phase) for phase in range(3, 19))
+        moved = self._moved(Perturbation(size, phase, apart=phase % 2 == 1) for phase in range(3, 19))
         return {name for name, far in moved.items() if max(far) > 100 * self.thorough[name]}
+
+    def near_kink(self, size: float) -> bool:
+        """Whether some array moves much farther than in proportion when all is disturbed by ``size``: a quick look."""
+        little = self._moved(Perturbation(PROBE, phase) for phase in range(2))
+        more = self._moved(Perturbation(size, phase) for phase in range(3, 7))
+        return any(
+            max(far) > 100 * max(little[name]) and max(far) * size > PROBE * magnitude(self.run.tensors[name])
+            for name, far in more.items()
+        )
+
+    def may_overflow(self, dtype: str) -> bool:
+        """Whether a sum of squares of what is in the run is beyond the largest number of a dtype."""
+        largest = max(map(magnitude, (*self.values.inputs.values(), *self.run.tensors.values())), default=0.0)
+        return largest * largest * self.accumulation > float(np.finfo(dtype).max)
 
     def _moved(self, disturbances: Iterable[Perturbation], dtype: str = "float64") -> dict[Tensor, list[float]]:
         moved: dict[Tensor, list[float]] = {name: [] for name in self.run.tensors}

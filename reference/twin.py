@@ -35,8 +35,8 @@ class Perturbation:
     """A small relative disturbance of every number that passes between nodes, forward and backward.
 
     Each x becomes ``x (1 + size sin(12345 x + phase))``: pseudo-random, but equal numbers stay equal. Multiples of 1/64
-    are left alone: arithmetic on numbers that short is exact, so nothing rounds there, and ties and kinks that are
-    hit on purpose, which are made of them, stay hit. How far the results move, divided by ``size``, is their
+    below 16 are left alone: arithmetic on numbers that short is exact, so nothing rounds there, and ties and kinks that
+    are hit on purpose, which are made of them, stay hit. How far the results move, divided by ``size``, is their
     measured sensitivity to rounding. ``apart`` disturbs equal numbers at different places differently.
     """
 
@@ -53,7 +53,8 @@ class Perturbation:
         if self.apart:
             angle = angle + torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape)
         noise = self.size * torch.sin(angle)
-        return x * (1 + torch.where(torch.frac(64 * fixed) == 0, 0, noise))
+        short = (torch.frac(64 * fixed) == 0) & (fixed.abs() < 16)
+        return x * (1 + torch.where(short, 0, noise))
 
 
 class Twin:
@@ -172,10 +173,12 @@ class Twin:
         if getattr(module, "inplace", False):
             arguments = [x.clone() for x in inputs]
         constants = {name: like(value) for name, value in self.constants[node.name].items()}
-        # The formula of attention as it is written down: the fused kernels say "random" whether they drop or not.
-        with warnings.catch_warnings(), sdpa_kernel(SDPBackend.MATH):
+        # The formula of attention as it is written down: the fused kernels say "random" whether they drop or not. And
+        # float32 by the kernels of float64, for its error is to speak for theirs.
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
-            return tuple(_flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options)))
+            with sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
+                return tuple(_flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options)))
 
     def run(
         self,

@@ -16,6 +16,9 @@ from reference.run import Array
 if TYPE_CHECKING:
     from reference.twin import Twin
 
+EQUAL = 8
+"""One parameter in so many is made of a few numbers, zero among them."""
+
 
 @dataclass(frozen=True)
 class Values:
@@ -77,15 +80,23 @@ def _parameter(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> A
         return np.asarray(rng.integers(0, 5), dtype=np.int64)
     if kind == "running_var":
         return representable(rng.uniform(0.5, 1.5, shape))
+    if rng.integers(EQUAL) == 0:  # equal weights and zeros, as a user may well choose them
+        return _ties(rng, shape)
     # Matrices shrink with their fan-in, so that deep networks neither explode nor die out.
     fan_in = prod(shape[1:]) if len(shape) > 1 else 1
     return representable(rng.standard_normal(shape) / max(fan_in, 1) ** 0.5)
 
 
+def _ties(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    return np.asarray(rng.integers(-2, 3, shape) / 2.0)
+
+
 def _input(rng: np.random.Generator, graph_input: Input) -> Array:
     shape = graph_input.shape
     if graph_input.domain == "ties":
-        return np.asarray(rng.integers(-2, 3, shape) / 2.0)
+        return _ties(rng, shape)
+    if graph_input.domain == "wide":
+        return representable(rng.standard_normal(shape) * 100.0 ** rng.integers(-1, 2, shape))
     if graph_input.domain == "unit":
         return representable(rng.random(shape))
     if graph_input.domain == "simplex":

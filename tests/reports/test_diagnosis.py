@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reports import diagnose
+from reports import Evidence, diagnose
 
 RNG = np.random.default_rng(0)
 WANT = RNG.standard_normal((5, 7))
-SIZES = {"axis 0 of input 0": 6, "axis 1 of input 0": 10}
+SIZES = Evidence(sizes={"axis 0 of input 0": 6, "axis 1 of input 0": 10})
 SQUARE = RNG.standard_normal((4, 4))
 
 
@@ -47,11 +47,15 @@ def changed(array, index, value):
         (WANT[:, ::-1], WANT, "is reversed along axis 1"),
         (WANT + 3, WANT, "is off by the constant 3"),
         (changed(WANT, (2, 3), 9), WANT, "is wrong at 1 of 35 entries, the first at [2, 3]"),
-        (changed(WANT, (slice(None), 6), 9), WANT, "is wrong at index 6 of axis 1 (size 7) alone"),
+        (
+            changed(WANT, (slice(None), 6), 9),
+            WANT,
+            "is the constant 9 at the last index of axis 1 (size 7), and right elsewhere",
+        ),
         (
             changed(WANT, (0, slice(None)), 0),
             WANT,
-            "is wrong at index 0 of axis 0 (size 5) alone, where it is zero",
+            "is zero at index 0 of axis 0 (size 5), and right elsewhere",
         ),
         (changed(WANT, (1, 1), np.nan), WANT, "is not finite at 1 of 35 entries, the first at [1, 1]"),
         (RNG.standard_normal((5, 7)), WANT, "is wrong at all entries"),
