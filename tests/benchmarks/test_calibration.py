@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from backproof.verification import DTYPES
-from benchmarks import peers
+from benchmarks import calibration, peers
 from benchmarks.calibration import NO_JAX, FalseAlarms, main, rate_below
 from benchmarks.injection import RELATIONS, Case, Coordinate, Error, cases
 from benchmarks.sensitivity import Answer, Ask, Checker, Sensitivity, caught_share, checkers, round_robin
@@ -18,6 +18,13 @@ from reference import Tensor
 
 def case_of(op: str, seed: int = 0) -> Case:
     return next(cases(op, 1, seed, DTYPES))
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the command ask backproof alone, about large errors only: its questions are tested apart from it."""
+    quick = [checker._replace(smallest=2) for checker in checkers() if checker.name.startswith("backproof")]
+    monkeypatch.setattr(calibration, "checkers", lambda: quick)
 
 
 def run(*arguments: object) -> Result:
@@ -147,6 +154,7 @@ def test_false_alarms_are_counted_by_dtype() -> None:
     assert found["float64"]["rate_below"] == 1.0
 
 
+@pytest.mark.usefixtures("few")
 def test_the_command_prints_tables_and_writes_numbers_and_a_picture(tmp_path: Path) -> None:
     arguments = ("--examples", 1, "--layers", "Mul,Mean", "--architectures", 2, "--json", "-")
     picture = tmp_path / "curve.png"
@@ -162,6 +170,7 @@ def test_the_command_prints_tables_and_writes_numbers_and_a_picture(tmp_path: Pa
     assert {**document, "seconds": 0} == {**same, "seconds": 0}
 
 
+@pytest.mark.usefixtures("few")
 def test_ctrl_c_prints_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     add = Sensitivity.add
 
@@ -178,6 +187,7 @@ def test_ctrl_c_prints_what_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert document["cases"] == {"Mul": 1}
 
 
+@pytest.mark.usefixtures("few")
 def test_without_jax_one_line_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "has_jax", lambda: False)
     assert "jax check_grads" not in {checker.name for checker in checkers()}
