@@ -30,8 +30,15 @@ def show(console: Console, document: Mapping[str, Any]) -> None:
     for finding in document["findings"]:
         _print(console, _sentence(finding))
     if document["campaign"]:
-        _print(console, f"\n{document['campaign']['architectures']:,} whole architectures without an error:")
+        _print(
+            console,
+            f"\nWhole random architectures without an error, {document['campaign']['architectures']:,} of them:",
+        )
         console.print(_campaign(document["campaign"]["dtypes"]))
+        for failure in document["campaign"]["failures"]:
+            tensors = ", ".join(f"{tensor['tensor']} against {tensor['against']}" for tensor in failure["tensors"])
+            what = failure["failure"] or tensors
+            _print(console, f"{failure['dtype']}: false alarm on architecture {failure['digest'][:12]}: {what}")
 
 
 def _print(console: Console, line: str) -> None:
