@@ -78,7 +78,7 @@ def rate_below(alarms: int, count: int) -> float:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--examples", type=click.IntRange(0, 10**6), default=8, show_default=True, help="Cases of each layer.")
+@click.option("--examples", type=click.IntRange(0, 10**6), default=3, show_default=True, help="Cases of each layer.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Draws them.")
 @click.option("--layers", type=CommaSeparated(), help="Only these layers, for example Linear,ReLU.")
 @click.option(
