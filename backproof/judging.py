@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from math import sqrt
+from math import inf, sqrt
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,9 @@ ROUNDINGS = 8.0
 CERTAIN, VAGUE = 0.1, 1e-3
 """A bound above the first share of a tensor's scale leaves it no certain digit; one below the second share of the terms
 that cancelled in it says that it is zero but for rounding."""
+
+GROSS = 8.0
+"""Where no digit is certain, the bound may be too small by so much, for it takes the network for linear; no more."""
 
 AT_A_KINK = "a kink lies within rounding"
 
@@ -62,15 +65,15 @@ def judged(
 
     Either it is zero but for rounding: the bound is small beside the ``terms`` that cancelled in it, or the dtype has
     no normal numbers that small. Then what came must be that small, too, and digits are not counted. Or it is too
-    ill-conditioned to be judged: inconclusive. So is what seems to disagree where a sum of squares on the way may
-    be beyond the dtype (``overflowing``).
+    ill-conditioned to be judged, unless it is grossly wrong: inconclusive. So is what seems to disagree where a sum of
+    squares on the way may be beyond the dtype (``overflowing``).
     """
     widest, own = float(bound.max(initial=0.0)), magnitude(want)
     tiny = own < float(np.finfo(dtype).smallest_normal)
     vanishing = widest > CERTAIN * own and (widest <= VAGUE * terms or tiny)
     scale = terms if vanishing else own
     note = AT_A_KINK if jumping else "zero but for rounding" if vanishing and own else ""
-    uncertain = jumping or (not vanishing and widest > CERTAIN * scale and scale > 0)
+    uncertain = not vanishing and widest > CERTAIN * scale and scale > 0
     result = measure(
         got,
         want,
@@ -80,7 +83,7 @@ def judged(
         **labels,
         against=against,
         note=note,
-        uncertain=uncertain,
+        doubt=inf if jumping else GROSS if uncertain else 0.0,
     )
     if overflowing and result.verdict == "disagree":
         return replace(result, verdict="inconclusive", note=f"numbers on the way may be beyond {dtype}")

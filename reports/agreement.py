@@ -206,7 +206,7 @@ def measure(
     name: str,
     against: str,
     note: str = "",
-    uncertain: bool = False,
+    doubt: float = 0.0,
 ) -> TensorAgreement:
     """Compare an array with its reference.
 
@@ -227,8 +227,9 @@ def measure(
         The dtype in which ``got`` was computed.
     node, op, kind, name, against, note
         What it is called, see :class:`TensorAgreement`.
-    uncertain
-        The array is so ill-conditioned that an error within or beyond the bound says nothing: ``inconclusive``.
+    doubt
+        The array is so ill-conditioned that nothing within its bound says anything, nor anything within so many times
+        the bound: ``inconclusive``.
     """
 
     def result(verdict: Verdict, note: str = note, **measured: Any) -> TensorAgreement:
@@ -259,7 +260,7 @@ def measure(
         largest = float(error.max())
         max_ulp = float(np.max(np.where(same, 0.0, error / ulp)))
     verdict: Verdict = "disagree" if wrong.any() else "agree"
-    if uncertain and not strange.any():
+    if doubt and not strange.any() and (error <= doubt * allowed).all():
         verdict = "inconclusive"
     return result(
         verdict,

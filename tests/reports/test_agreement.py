@@ -71,11 +71,13 @@ def test_integers_must_be_equal():
     assert compare([4], np.array([3]), bound=10.0).verdict == "disagree"
 
 
-def test_an_uncertain_array_is_neither_but_its_shape_and_its_infinities_count():
-    assert compare([1.0], [1.0], uncertain=True).verdict == "inconclusive"
-    assert compare([9.0], [1.0], uncertain=True).verdict == "inconclusive"
-    assert compare([nan], [1.0], uncertain=True).verdict == "disagree"
-    assert compare(None, np.ones(1), uncertain=True).verdict == "disagree"
+def test_an_uncertain_array_is_neither_but_what_is_grossly_wrong_its_shape_and_its_infinities_count():
+    assert compare([1.0], [1.0], doubt=8.0).verdict == "inconclusive"
+    assert compare([1.0 + 0.7], [1.0], doubt=8.0).verdict == "inconclusive"
+    assert compare([1.0 + 0.9], [1.0], doubt=8.0).verdict == "disagree"
+    assert compare([9.0], [1.0], doubt=inf).verdict == "inconclusive"
+    assert compare([nan], [1.0], doubt=inf).verdict == "disagree"
+    assert compare(None, np.ones(1), doubt=inf).verdict == "disagree"
 
 
 @pytest.mark.parametrize(
