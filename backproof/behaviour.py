@@ -53,7 +53,7 @@ class _Runner:
     """Runs one node, and compares what comes back with what came at first."""
 
     def __init__(
-        self, implementation: Completed, node: Node, alone: Reference, bound: Callable[[Tensor, bool], Array]
+        self, implementation: Completed, node: Node, alone: Reference, bound: Callable[[Tensor, bool], float]
     ) -> None:
         self.implementation, self.node, self.bound = implementation, node, bound
         self.training = alone.twin.architecture.training
@@ -87,7 +87,7 @@ class _Runner:
 
 
 def misbehaviour(
-    implementation: Completed, node: Node, alone: Reference, dtype: str, bound: Callable[[Tensor, bool], Array]
+    implementation: Completed, node: Node, alone: Reference, dtype: str, bound: Callable[[Tensor, bool], float]
 ) -> Misbehaviour | None:
     """Run a node alone in every way that must not matter, and say what did; None: nothing.
 

@@ -77,8 +77,8 @@ class Derivative:
     shape: tuple[int, ...]
     note: str
 
-    def claims(self, got: Array | None, rounding: Array) -> Iterator[Claim]:
-        """Compare a gradient at the coordinates, then along the directions; an entry may be off by its ``rounding``."""
+    def claims(self, got: Array | None, rounding: float) -> Iterator[Claim]:
+        """Compare a gradient at the coordinates, then along the directions; each number may be off by ``rounding``."""
         if got is None and not self.coordinates.value.any() and not self.directions.value.any():
             got = np.zeros(self.shape)  # "no gradient flows" and zeros are one statement
         right = got is not None and got.shape == self.shape
@@ -95,7 +95,7 @@ class Derivative:
             want, bound, unknown = _wanted(self.directions, along)
             note = f"along {len(self.signs)} directions"
             spread = given.size**0.5
-            yield Claim(along, want, bound + HOEFFDING * spread * float(np.max(rounding)), note, unknown > 0, spread)
+            yield Claim(along, want, bound + HOEFFDING * spread * rounding, note, unknown > 0, spread)
 
 
 def _wanted(estimate: Estimate, got: Array) -> tuple[Array, Array, int]:
@@ -252,7 +252,7 @@ def along_one_direction(forward: Forward, gradients: Run, reference: Reference) 
         directions[name] = rng.standard_normal(reference.run.tensors[name].shape)
         if name in gradients.tensors:
             claimed += float((gradients.tensors[name] * directions[name]).sum())
-        sensitivity += float((reference.entrywise(name, "float64", thorough=False) * np.abs(directions[name])).sum())
+        sensitivity += reference.sensitivity[name] * float(np.abs(directions[name]).sum())
 
     def at(t: float) -> Array:
         parameters = {

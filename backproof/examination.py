@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,6 @@ class Examination:
         self._runs: dict[str, Run] = {}
         self._verdicts: dict[str, tuple[Verdicts, Verdicts]] = {}
         self._misbehaviour: dict[str, Misbehaviour | None] = {}
-        self._outvoted: set[Tensor] = set()
 
     def tensors(self) -> Iterator[TensorAgreement]:
         """Compare everything: the whole network, every node alone, its behaviour, the whole gradient."""
@@ -95,53 +94,23 @@ class Examination:
         return self._witnesses(node)[1]
 
     def _witnesses(self, node: Node) -> tuple[Verdicts, Verdicts]:
-        """What autograd and differences say of one node alone.
-
-        Where the forward is PyTorch's and one of the two contradicts, the other outvotes it: then it is the witness
-        that rounds. A saturated gate loses in 1 - y what no small disturbance shows, in autograd, and in a backward
-        that computes as autograd does. So it is asked again, with all that cancelled as its rounding.
-        """
+        """What autograd and differences say of one node alone."""
         if node.name not in self._verdicts:
-            reference, found = self.verification.alone[node.name], self.single(node)
-            autograd = self._against_autograd(reference, found)
+            autograd = self._against_autograd(self.verification.alone[node.name], self.single(node))
             differences = dict(self._against_differences(node))
-            ahead = (verdict for name, verdict in autograd.items() if name.kind in ("output", "update"))
-            if not any(verdict.verdict == "disagree" for verdict in ahead):
-                for name, verdict in differences.items():
-                    pair = autograd[name].verdict, verdict.verdict
-                    if pair == ("agree", "disagree") or (pair == ("disagree", "agree") and self._sharp(node, name)):
-                        self._outvoted.add(name)
-                        told = "one witness rounds here, the other two agree"
-                        again = (
-                            self._measured(reference, found, name, thorough=True),
-                            self._derivative(node, name, True),
-                        )
-                        autograd[name], differences[name] = (replace(v, digits=None, note=told) for v in again)
-                    elif pair == ("inconclusive", "disagree") and autograd[name].note == AT_A_KINK:
-                        differences[name] = replace(verdict, verdict="inconclusive", note=AT_A_KINK)
+            for name, verdict in differences.items():
+                if verdict.verdict == "disagree" and autograd[name].note == AT_A_KINK:
+                    differences[name] = replace(verdict, verdict="inconclusive", note=AT_A_KINK)
             autograd = {name: replace(v, against=ALONE) for name, v in autograd.items() if name.kind != "adjoint"}
             self._verdicts[node.name] = autograd, differences
         return self._verdicts[node.name]
 
-    def _sharp(self, node: Node, name: Tensor) -> bool:
-        """Whether differences see finer than autograd contradicts."""
-        derivative, want = self.verification.estimates[node.name][name], self.verification.alone[node.name].run.tensors
-        apart = np.abs(self.single(node).tensors[name] - want[name])
-        wrong = apart > self.bound(self.verification.alone[node.name], name)
-        return not len(derivative.signs) and bool(
-            (derivative.coordinates.bound[wrong.reshape(-1)] < apart[wrong] / 2).all()
-        )
-
     def _against_autograd(self, reference: Reference, found: Run) -> Verdicts:
-        """Judge all arrays, and again, ever more thoroughly, those that seem to disagree."""
+        """Judge all arrays, and once more, thoroughly, those that seem to disagree."""
         measured = partial(self._measured, reference, found)
         verdicts = {name: measured(name) for name in reference.run.tensors}
         suspects = [name for name, verdict in verdicts.items() if verdict.verdict == "disagree"]
         suspects = self._again(verdicts, suspects, partial(measured, thorough=True))
-        if suspects and reference is self.reference:
-            for node in self.nodes:  # what rounds in a node alone does so in the network
-                self._witnesses(node)
-            suspects = self._again(verdicts, suspects, partial(measured, thorough=True))
         if suspects:
             # Where the reference itself jumps within a few units of rounding, either side of the jump is right.
             jumping = reference.kinked(self.dtype).intersection(suspects)
@@ -162,7 +131,7 @@ class Examination:
         return judged(
             got,
             want,
-            bound=self.bound(reference, name, thorough),
+            bound=np.asarray(self.bound(reference, name, thorough)),
             terms=reference.magnitude(name.kind),
             dtype=self.dtype,
             labels=self.labels(name),
@@ -171,9 +140,9 @@ class Examination:
             overflowing=reference.may_overflow(self.dtype),
         )
 
-    def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> Array:
-        """How far rounding may move each entry of an array."""
-        sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough, self._outvoted)
+    def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> float:
+        """How far rounding may move an array."""
+        sensitivity = self.verification.sensitivity(reference, name, thorough)
         return rounding(sensitivity, self.dtype, reference.accumulation)
 
     def labels(self, name: Tensor) -> dict[str, Any]:
@@ -196,16 +165,16 @@ class Examination:
 
     def _derivative(self, node: Node, name: Tensor, thorough: bool) -> TensorAgreement:
         reference, derivative = self.verification.alone[node.name], self.verification.estimates[node.name][name]
-        sensitivity = self.verification.sensitivity(reference, name, self.dtype, thorough, self._outvoted)
-        size = np.maximum(sensitivity, float(derivative.coordinates.size.max(initial=0.0)))
-        noise = rounding(size, self.dtype, reference.accumulation)
+        sensitivity = self.verification.sensitivity(reference, name, thorough)
+        terms = max(sensitivity, float(derivative.coordinates.size.max(initial=0.0)))
+        noise = rounding(terms, self.dtype, reference.accumulation)
         verdicts = [
             claim.told(
                 judged(
                     claim.got,
                     claim.want,
                     bound=claim.bound,
-                    terms=float(size.max(initial=0.0)) * claim.terms,
+                    terms=terms * claim.terms,
                     dtype=self.dtype,
                     labels=self.labels(name),
                     against="differences",
@@ -245,7 +214,7 @@ class Examination:
             yield judged(
                 np.asarray(claimed),
                 np.clip(claimed, estimate.lower[0], estimate.upper[0]),
-                bound=estimate.bound[0] + rounding(np.asarray(sensitivity), "float64", self.reference.accumulation),
+                bound=estimate.bound[0] + rounding(sensitivity, "float64", self.reference.accumulation),
                 terms=float(estimate.size[0]),
                 dtype="float64",
                 labels={"node": "", "op": "", "kind": "direction", "name": "all"},
@@ -261,12 +230,11 @@ def finite(run: Run) -> bool:
     return all(np.isfinite(y).all() for name, y in run.tensors.items() if name.kind == "output")
 
 
-def arriving(reference: Reference, node: Node, thorough: bool) -> float:
+def arriving(reference: Reference, node: Node, sensitivity: Mapping[Tensor, float]) -> float:
     """Size of the gradient that arrives at a node, with what cancelled in it; alone, it is about 1."""
-    sensitivity = reference.thorough if thorough else reference.sensitivity
     return max(
         (
-            max(magnitude(array), sensitivity.moved[name])
+            max(magnitude(array), sensitivity[name])
             for name, array in reference.run.tensors.items()
             if name[:2] == ("adjoint", node.name)
         ),

@@ -24,13 +24,13 @@ GROSS = 8.0
 AT_A_KINK = "a kink lies within rounding"
 
 
-def rounding(sensitivity: Array, dtype: str, accumulation: int) -> Array:
+def rounding(sensitivity: float, dtype: str, accumulation: int) -> float:
     """The largest absolute error that rounding explains: ``(8 + sqrt n) (eps k + smallest subnormal)``.
 
     Parameters
     ----------
     sensitivity
-        k, how far one unit of relative rounding moves the array, or each entry of it.
+        k, how far one unit of relative rounding moves the array.
     dtype
         In which it was computed.
     accumulation
@@ -40,11 +40,11 @@ def rounding(sensitivity: Array, dtype: str, accumulation: int) -> Array:
     """
     limits = np.finfo(dtype)
     units = ROUNDINGS + sqrt(accumulation)
-    return np.asarray(units * (float(limits.eps) * sensitivity + float(limits.smallest_subnormal)))
+    return units * (float(limits.eps) * sensitivity + float(limits.smallest_subnormal))
 
 
-def within(got: Array, want: Array, bound: Array) -> bool:
-    """Whether every entry lies within its bound, a NaN or an infinity where the other has the same."""
+def within(got: Array, want: Array, bound: float) -> bool:
+    """Whether every entry lies within a bound, a NaN or an infinity where the other has the same."""
     same = (got == want) | (np.isnan(got) & np.isnan(want))
     return bool((same | (np.abs(got - want) <= bound)).all())
 

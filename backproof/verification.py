@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
 from functools import cached_property
 from time import perf_counter
 from zlib import crc32
@@ -110,35 +109,26 @@ class Verification:
             for node in self.architecture.nodes
         }
 
-    def sensitivity(
-        self, reference: Reference, name: Tensor, dtype: str, thorough: bool, outvoted: Container[Tensor] = ()
-    ) -> Array:
-        """How far one unit of rounding may move each entry of an array: measured, or passed on to it.
+    def sensitivity(self, reference: Reference, name: Tensor, thorough: bool) -> float:
+        """How far one unit of rounding may move an array: measured, or passed on from where it arrived."""
 
-        Where PyTorch is ``outvoted``, by as much as cancelled in it.
-        """
+        def known(reference: Reference) -> dict[Tensor, float]:
+            return reference.thorough if thorough else reference.sensitivity
 
-        def known(reference: Reference, name: Tensor) -> Array:
-            measured = reference.entrywise(name, dtype, thorough)
-            return np.maximum(measured, reference.magnitude(name.kind)) if name in outvoted else measured
-
-        own = known(reference, name)
+        measured = known(reference)[name]
         if reference is not self.reference or name.kind in ("output", "update"):
-            return own
-        passed_on = np.zeros(())
+            return measured
+        passed_on = 0.0
         for node in self.architecture.nodes:
-            alone = self.alone[node.name]
-            arrived = arriving(reference, node, thorough)
+            alone = known(self.alone[node.name])
+            arrived = arriving(reference, node, known(reference))
             if name.kind == "parameter" and node.owner == name.node:
-                passed_on = passed_on + arrived * alone.entrywise(
-                    Tensor("parameter", node.name, name.name), dtype, thorough
-                )
+                passed_on += arrived * alone[Tensor("parameter", node.name, name.name)]
             elif name.kind != "parameter":
                 for i, used in enumerate(node.inputs):
-                    taken = Tensor("input", f"{node.name}_input{i}", "0")
-                    if self.architecture.slot(used) == (name.node, int(name.name)) and taken in alone.run.tensors:
-                        passed_on = passed_on + arrived * known(alone, taken)
-        return np.maximum(own, passed_on)
+                    if self.architecture.slot(used) == (name.node, int(name.name)):
+                        passed_on += arrived * alone.get(Tensor("input", f"{node.name}_input{i}", "0"), 0.0)
+        return max(measured, passed_on)
 
     def agreement(self, dtype: str) -> Agreement:
         """Verify in one dtype."""

@@ -36,7 +36,7 @@ def row(name: str, dtype: type) -> str:
     for _ in range(CASES):
         u = 1 + rng.choice([-1, 1]) * 10 ** -rng.uniform(3, 7) if near else rng.uniform(-3, 3)
         values, arguments = 10.0 ** rng.integers(-30, 31, 2)
-        x = np.array([u / arguments], dtype=dtype)
+        x: Array = np.array([u / arguments], dtype=dtype)
 
         def terms(z: Array, values: float = values, arguments: float = arguments) -> Array:
             nonlocal evaluations

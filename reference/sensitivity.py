@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
-import torch
 
 from reference.run import Array, Kind, Run, Tensor, magnitude
 from reference.twin import Perturbation, Rounding, Twin
-from reference.values import Values, representable
+from reference.values import Values
 
 PROBE = 2.0**-30
 QUICK, MANY = (0, 1, 2), tuple(range(3, 24))
 """Phases of the disturbances: a few are enough for most arrays, many settle a suspicion."""
 FARTHER = 64
-LOST, NEAR = 1e-3, 2.0**-12
 ULP = float(np.finfo(np.float32).eps)
-
-
-@dataclass(frozen=True)
-class Sensitivity:
-    """How rounding moves the arrays of a run.
-
-    Attributes
-    ----------
-    moved
-        The largest movement over the entries of each array, per unit of relative rounding.
-    lost
-        Which entries keep less than three digits in float32, where a tanh or a probability saturates to 1, say. Their
-        error can hardly grow any further there, so it says too little of float64.
-    """
-
-    moved: Mapping[Tensor, float]
-    lost: Mapping[Tensor, Array]
 
 
 class Reference:
@@ -66,47 +46,24 @@ class Reference:
         return max((array.size for array in (*given, *self.run.tensors.values())), default=1)
 
     @cached_property
-    def sensitivity(self) -> Sensitivity:
-        """Seen a few times, for most arrays stay far within the error to expect."""
-        between = self._moved(Perturbation(PROBE, phase) for phase in QUICK)
-        within = self._within(self.values)
-        return Sensitivity({name: max(*between[name], within.moved[name]) for name in self.run.tensors}, within.lost)
+    def sensitivity(self) -> dict[Tensor, float]:
+        """Largest movement over the entries of each array, per unit of relative rounding; seen a few times."""
+        return self._measured(QUICK)
 
     @cached_property
-    def thorough(self) -> Sensitivity:
-        """Seen many times, at other values nearby, with equal numbers disturbed apart: for a suspicion.
+    def thorough(self) -> dict[Tensor, float]:
+        """The same, seen many times, and with equal numbers disturbed apart: for a suspicion.
 
         The largest of three movements may by chance be far too small for one number; the largest of twenty is not.
-        Where equal numbers cancel (a normalisation of a constant), only numbers that part company show it. And how
-        a saturated 1 - y is rounded is the same few units however little its input is disturbed: others show it.
+        And where equal numbers cancel (a normalisation of a constant), only numbers that part company show it.
         """
-        between, apart = self._moved(Perturbation(PROBE, phase) for phase in MANY), self._apart()
-        nearby = [self._within(_nearby(self.values, phase)) for phase in MANY[::4]]
-        seen = [self.sensitivity, *nearby]
-        return Sensitivity(
-            {name: max(apart[name], *between[name], *(s.moved[name] for s in seen)) for name in self.run.tensors},
-            {name: np.any([s.lost[name] for s in seen], axis=0) for name in self.run.tensors},
-        )
+        seen, apart = self._measured(MANY), self._apart()
+        return {name: max(quick, seen[name], apart[name]) for name, quick in self.sensitivity.items()}
 
-    def entrywise(self, name: Tensor, dtype: str, thorough: bool) -> Array:
-        """Sensitivity of each entry of an array, or of all of them, for what runs in ``dtype``."""
-        found = self.thorough if thorough else self.sensitivity
-        if dtype != "float64":
-            return np.asarray(found.moved[name])
-        # What cancelled where float32 keeps no digits was at most as large as its like.
-        return np.where(found.lost[name], max(found.moved[name], self.magnitude(name.kind)), found.moved[name])
-
-    def _within(self, values: Values) -> Sensitivity:
-        """What PyTorch loses in float32, on values changed by about one ulp."""
-        exact = self.run if values is self.values else self.twin.run(values)
-        gaps = {name: np.zeros(array.shape) for name, array in exact.tensors.items()}
-        for phase in QUICK:
-            coarse = self.twin.run(values, "float32", Perturbation(ULP, phase)).tensors
-            gaps = {name: np.maximum(gap, _gaps(exact.tensors[name], coarse[name])) for name, gap in gaps.items()}
-        return Sensitivity(
-            {name: float(gap.max(initial=0.0)) / ULP for name, gap in gaps.items()},
-            {name: gap > LOST * np.abs(exact.tensors[name]) for name, gap in gaps.items()},
-        )
+    def _measured(self, phases: Iterable[float]) -> dict[Tensor, float]:
+        between = self._moved(Perturbation(PROBE, phase) for phase in phases)
+        within = self._moved((Perturbation(ULP, phase) for phase in phases), "float32")
+        return {name: max(*between[name], *within[name]) for name in self.run.tensors}
 
     def _apart(self) -> dict[Tensor, float]:
         """Movements under disturbances that tell equal numbers apart, where they grow with the disturbance.
@@ -138,7 +95,7 @@ class Reference:
         size = 32 * float(np.finfo(dtype).eps)
         relative = [Perturbation(size, phase, apart=phase % 2 == 1) for phase in range(3, 19)]
         moved = self._moved([*relative, Rounding(dtype)])
-        return {name for name, far in moved.items() if max(far) > 100 * self.thorough.moved[name]}
+        return {name for name, far in moved.items() if max(far) > 100 * self.thorough[name]}
 
     def near_kink(self, size: float) -> bool:
         """Whether some array moves much farther than in proportion when all is disturbed by ``size``: a quick look."""
@@ -163,21 +120,6 @@ class Reference:
             for name, array in self.run.tensors.items():
                 moved[name].append(float(_gaps(array, disturbed[name]).max(initial=0.0)) / disturbance.size)
         return moved
-
-
-def _nearby(values: Values, phase: float) -> Values:
-    """Other numbers, close to the given ones; ties and kinks stay, as under a disturbance between nodes."""
-    disturb = Perturbation(NEAR, phase)
-
-    def near(array: Array) -> Array:
-        return representable(disturb(torch.from_numpy(array)).numpy()) if array.dtype.kind == "f" else array
-
-    return Values(
-        {owner: {name: near(array) for name, array in arrays.items()} for owner, arrays in values.parameters.items()},
-        {name: near(x) for name, x in values.inputs.items()},
-        {reference: near(c) for reference, c in values.cotangents.items()},
-        values.noise,
-    )
 
 
 def _gaps(a: Array, b: Array) -> Array:

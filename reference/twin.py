@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor as TorchTensor
 from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -38,6 +39,9 @@ class Perturbation:
     below 16 are left alone: arithmetic on numbers that short is exact, so nothing rounds there, and ties and kinks that
     are hit on purpose, which are made of them, stay hit. How far the results move, divided by ``size``, is their
     measured sensitivity to rounding. ``apart`` disturbs equal numbers at different places differently.
+
+    What autograd saves inside a node for the way back is disturbed, too: where a tanh saturates, say, the rounding of
+    its y is all that is left of 1 - y^2.
     """
 
     size: float
@@ -49,12 +53,18 @@ class Perturbation:
         if not x.is_floating_point():
             return x
         fixed = x.detach()
-        angle = 12345.678 * fixed + self.phase
+        short = (torch.frac(64 * fixed) == 0) & (fixed.abs() < 16)
+        return x * (1 + torch.where(short, 0, self._noise(fixed)))
+
+    def saved(self, x: TorchTensor) -> TorchTensor:
+        """Disturb what was saved for the way back: all of it, for no branch is decided there any more."""
+        return x * (1 + self._noise(x)) if x.is_floating_point() else x
+
+    def _noise(self, x: TorchTensor) -> TorchTensor:
+        angle = 12345.678 * x + self.phase
         if self.apart:
             angle = angle + torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape)
-        noise = self.size * torch.sin(angle)
-        short = (torch.frac(64 * fixed) == 0) & (fixed.abs() < 16)
-        return x * (1 + torch.where(short, 0, noise))
+        return self.size * torch.sin(angle)
 
 
 @dataclass(frozen=True)
@@ -239,7 +249,9 @@ class Twin:
             taken = [flowing[name][index] for name, index in map(self.architecture.slot, node.inputs)]
             inputs = [use(x.contiguous(), node.name, str(i)) for i, x in enumerate(taken)]
             own = {name: use(x, node.name, name) for name, x in parameters.get(node.owner, {}).items()}
-            with Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext():
+            draws = Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext()
+            saved = perturb.saved if isinstance(perturb, Perturbation) else None
+            with draws, saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
                 outputs = self._call(node, own, inputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
             flowing[node.name] = outputs = tuple(disturb(y.view_as(y)) for y in outputs)
