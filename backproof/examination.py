@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from backproof.differencing import along_one_direction
 from backproof.judging import AT_A_KINK, judged, rounding
 from backproof.running import outputs, run
 from reference import Node, Reference, Run, Tensor, Values
-from reference.run import Array, magnitude
+from reference.run import Array
 from reports import TensorAgreement
 from reports.agreement import Verdict
 
@@ -142,8 +142,8 @@ class Examination:
 
     def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> float:
         """How far rounding may move an array."""
-        sensitivity = self.verification.sensitivity(reference, name, thorough)
-        return rounding(sensitivity, self.dtype, reference.accumulation)
+        known = reference.thorough if thorough else reference.sensitivity
+        return rounding(known[name], self.dtype, reference.accumulation)
 
     def labels(self, name: Tensor) -> dict[str, Any]:
         """What to call an array, in the words of :class:`reports.TensorAgreement`."""
@@ -165,8 +165,8 @@ class Examination:
 
     def _derivative(self, node: Node, name: Tensor, thorough: bool) -> TensorAgreement:
         reference, derivative = self.verification.alone[node.name], self.verification.estimates[node.name][name]
-        sensitivity = self.verification.sensitivity(reference, name, thorough)
-        terms = max(sensitivity, float(derivative.coordinates.size.max(initial=0.0)))
+        known = reference.thorough if thorough else reference.sensitivity
+        terms = max(known[name], float(derivative.coordinates.size.max(initial=0.0)))
         noise = rounding(terms, self.dtype, reference.accumulation)
         verdicts = [
             claim.told(
@@ -215,7 +215,7 @@ class Examination:
                 np.asarray(claimed),
                 np.clip(claimed, estimate.lower[0], estimate.upper[0]),
                 bound=estimate.bound[0] + rounding(sensitivity, "float64", self.reference.accumulation),
-                terms=float(estimate.size[0]),
+                terms=max(sensitivity, float(estimate.size[0])),
                 dtype="float64",
                 labels={"node": "", "op": "", "kind": "direction", "name": "all"},
                 against=against,
@@ -228,15 +228,3 @@ class Examination:
 def finite(run: Run) -> bool:
     """Whether all that goes forward is finite."""
     return all(np.isfinite(y).all() for name, y in run.tensors.items() if name.kind == "output")
-
-
-def arriving(reference: Reference, node: Node, sensitivity: Mapping[Tensor, float]) -> float:
-    """Size of the gradient that arrives at a node, with what cancelled in it; alone, it is about 1."""
-    return max(
-        (
-            max(magnitude(array), sensitivity[name])
-            for name, array in reference.run.tensors.items()
-            if name[:2] == ("adjoint", node.name)
-        ),
-        default=0.0,
-    )

@@ -10,7 +10,7 @@ import numpy as np
 
 from backproof.blame import Blame, blame, malformed
 from backproof.differencing import Derivative, at_every_coordinate
-from backproof.examination import Examination, arriving
+from backproof.examination import Examination
 from backproof.implementations import Completed, Verifiable, load
 from backproof.running import ImplementationFailed, WrongArray
 from reference import Architecture, Reference, Tensor, Twin, Values, draw_values
@@ -108,27 +108,6 @@ class Verification:
             node.name: at_every_coordinate(self.implementation, node, self.alone[node.name])
             for node in self.architecture.nodes
         }
-
-    def sensitivity(self, reference: Reference, name: Tensor, thorough: bool) -> float:
-        """How far one unit of rounding may move an array: measured, or passed on from where it arrived."""
-
-        def known(reference: Reference) -> dict[Tensor, float]:
-            return reference.thorough if thorough else reference.sensitivity
-
-        measured = known(reference)[name]
-        if reference is not self.reference or name.kind in ("output", "update"):
-            return measured
-        passed_on = 0.0
-        for node in self.architecture.nodes:
-            alone = known(self.alone[node.name])
-            arrived = arriving(reference, node, known(reference))
-            if name.kind == "parameter" and node.owner == name.node:
-                passed_on += arrived * alone[Tensor("parameter", node.name, name.name)]
-            elif name.kind != "parameter":
-                for i, used in enumerate(node.inputs):
-                    if self.architecture.slot(used) == (name.node, int(name.name)):
-                        passed_on += arrived * alone.get(Tensor("input", f"{node.name}_input{i}", "0"), 0.0)
-        return max(measured, passed_on)
 
     def agreement(self, dtype: str) -> Agreement:
         """Verify in one dtype."""

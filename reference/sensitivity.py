@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from reference.run import Array, Kind, Run, Tensor, magnitude
 from reference.twin import Perturbation, Rounding, Twin
-from reference.values import Values
+from reference.values import Values, representable
 
 PROBE = 2.0**-30
 QUICK, MANY = (0, 1, 2), tuple(range(3, 24))
 """Phases of the disturbances: a few are enough for most arrays, many settle a suspicion."""
 FARTHER = 64
+NEAR = 2.0**-12
 ULP = float(np.finfo(np.float32).eps)
 
 
@@ -48,22 +50,29 @@ class Reference:
     @cached_property
     def sensitivity(self) -> dict[Tensor, float]:
         """Largest movement over the entries of each array, per unit of relative rounding; seen a few times."""
-        return self._measured(QUICK)
+        between = _largest(self._moved(Perturbation(PROBE, phase) for phase in QUICK))
+        within = self._within(self.values)
+        return {name: max(far, within[name]) for name, far in between.items()}
 
     @cached_property
     def thorough(self) -> dict[Tensor, float]:
-        """The same, seen many times, and with equal numbers disturbed apart: for a suspicion.
+        """The same, seen many times, at other values nearby, and with equal numbers disturbed apart: for a suspicion.
 
-        The largest of three movements may by chance be far too small for one number; the largest of twenty is not.
-        And where equal numbers cancel (a normalisation of a constant), only numbers that part company show it.
+        The largest of three movements may by chance be far too small for one number, or short numbers may be rounded
+        well; the largest of twenty is not. And where equal numbers cancel (a normalisation of a constant), only
+        numbers that part company show it.
         """
-        seen, apart = self._measured(MANY), self._apart()
-        return {name: max(quick, seen[name], apart[name]) for name, quick in self.sensitivity.items()}
+        between, apart = self._moved(Perturbation(PROBE, phase) for phase in MANY), self._apart()
+        nearby = [self._within(_nearby(self.values, phase)) for phase in MANY[::4]]
+        return {
+            name: max(quick, apart[name], *between[name], *(within[name] for within in nearby))
+            for name, quick in self.sensitivity.items()
+        }
 
-    def _measured(self, phases: Iterable[float]) -> dict[Tensor, float]:
-        between = self._moved(Perturbation(PROBE, phase) for phase in phases)
-        within = self._moved((Perturbation(ULP, phase) for phase in phases), "float32")
-        return {name: max(*between[name], *within[name]) for name in self.run.tensors}
+    def _within(self, values: Values) -> dict[Tensor, float]:
+        """What PyTorch loses in float32, on values changed by about one ulp."""
+        exact = self.run if values is self.values else self.twin.run(values)
+        return _largest(self._moved((Perturbation(ULP, phase) for phase in QUICK), "float32", values, exact))
 
     def _apart(self) -> dict[Tensor, float]:
         """Movements under disturbances that tell equal numbers apart, where they grow with the disturbance.
@@ -83,19 +92,21 @@ class Reference:
     def magnitude(self, kind: Kind) -> float:
         """Largest magnitude in the run among arrays of that kind: of what goes forward, or of what comes back."""
         ahead = ("output", "update")
+        given = self.values.inputs if kind in ahead else self.values.cotangents
         alike = (a for name, a in self.run.tensors.items() if (name.kind in ahead) == (kind in ahead))
-        return max(map(magnitude, alike), default=0.0)
+        return max(map(magnitude, (*given.values(), *alike)), default=0.0)
 
     def kinked(self, dtype: str) -> set[Tensor]:
         """Return the arrays that jump when all is disturbed by 32 units of rounding: a kink or a tie lies that near.
 
-        They move a hundred times farther than their sensitivity says. Half of the disturbances tell equal numbers
-        apart: where a tie is computed, not given, rounding may break it. And one rounds to the dtype itself.
+        They move ten times farther than their sensitivity says; integers move at all. Half of the disturbances tell
+        equal numbers apart: where a tie is computed, not given, rounding may break it. And one rounds to the dtype.
         """
         size = 32 * float(np.finfo(dtype).eps)
         relative = [Perturbation(size, phase, apart=phase % 2 == 1) for phase in range(3, 19)]
         moved = self._moved([*relative, Rounding(dtype)])
-        return {name for name, far in moved.items() if max(far) > 100 * self.thorough[name]}
+        real = {name: self.run.tensors[name].dtype.kind == "f" for name in moved}
+        return {name for name, far in moved.items() if max(far) > 10 * self.thorough[name] * real[name]}
 
     def near_kink(self, size: float) -> bool:
         """Whether some array moves much farther than in proportion when all is disturbed by ``size``: a quick look."""
@@ -112,20 +123,45 @@ class Reference:
         return largest * largest * self.accumulation > float(np.finfo(dtype).max)
 
     def _moved(
-        self, disturbances: Iterable[Perturbation | Rounding], dtype: str = "float64"
+        self,
+        disturbances: Iterable[Perturbation | Rounding],
+        dtype: str = "float64",
+        values: Values | None = None,
+        exact: Run | None = None,
     ) -> dict[Tensor, list[float]]:
-        moved: dict[Tensor, list[float]] = {name: [] for name in self.run.tensors}
+        exact = exact or self.run
+        moved: dict[Tensor, list[float]] = {name: [] for name in exact.tensors}
         for disturbance in disturbances:
-            disturbed = self.twin.run(self.values, dtype, disturbance).tensors
-            for name, array in self.run.tensors.items():
+            disturbed = self.twin.run(values or self.values, dtype, disturbance).tensors
+            for name, array in exact.tensors.items():
                 moved[name].append(float(_gaps(array, disturbed[name]).max(initial=0.0)) / disturbance.size)
         return moved
 
 
+def _largest(moved: dict[Tensor, list[float]]) -> dict[Tensor, float]:
+    return {name: max(far) for name, far in moved.items()}
+
+
+def _nearby(values: Values, phase: float) -> Values:
+    """Other real numbers, close to the given ones; none is spared, for nothing is compared across a kink."""
+
+    def near(array: Array) -> Array:
+        if array.dtype.kind != "f":
+            return array
+        return representable(Perturbation(NEAR, phase).saved(torch.from_numpy(array)).numpy())
+
+    return Values(
+        {owner: {name: near(array) for name, array in arrays.items()} for owner, arrays in values.parameters.items()},
+        {name: near(x) for name, x in values.inputs.items()},
+        {reference: near(c) for reference, c in values.cotangents.items()},
+        values.noise,
+    )
+
+
 def _gaps(a: Array, b: Array) -> Array:
-    """How far the entries lie apart; 0 for what is not a finite number."""
+    """How far the entries lie apart; 0 for what is not a finite number, 1 between different integers."""
     if a.dtype.kind != "f":
-        return np.zeros(a.shape)
+        return np.asarray(a != b, np.float64)
     with np.errstate(invalid="ignore"):
         gaps = np.abs(a - b)
     return np.where(np.isfinite(gaps), gaps, 0.0)
