@@ -260,7 +260,7 @@ def measure(
         largest = float(error.max())
         max_ulp = float(np.max(np.where(same, 0.0, error / ulp)))
     verdict: Verdict = "disagree" if wrong.any() else "agree"
-    if doubt and not strange.any() and (error <= doubt * allowed).all():
+    if doubt and not strange.any() and (doubt == inf or (error <= doubt * allowed).all()):
         verdict = "inconclusive"
     return result(
         verdict,
