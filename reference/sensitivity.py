@@ -97,13 +97,18 @@ class Reference:
         return max(map(magnitude, (*given.values(), *alike)), default=0.0)
 
     def kinked(self, dtype: str) -> set[Tensor]:
-        """Return the arrays that jump when all is disturbed by 32 units of rounding: a kink or a tie lies that near.
+        """Return the arrays that jump when all is disturbed by 4 or 32 units of rounding: so near lies a kink or a tie.
 
         They move ten times farther than their sensitivity says; integers move at all. Half of the disturbances tell
         equal numbers apart: where a tie is computed, not given, rounding may break it. And one rounds to the dtype.
         """
-        size = 32 * float(np.finfo(dtype).eps)
-        relative = [Perturbation(size, phase, apart=phase % 2 == 1) for phase in range(3, 19)]
+        eps = float(np.finfo(dtype).eps)
+        relative = [
+            Perturbation(units * eps, phase, apart)
+            for units in (4, 32)
+            for apart in (False, True)
+            for phase in range(4)
+        ]
         moved = self._moved([*relative, Rounding(dtype)])
         real = {name: self.run.tensors[name].dtype.kind == "f" for name in moved}
         return {name for name, far in moved.items() if max(far) > 10 * self.thorough[name] * real[name]}
