@@ -69,7 +69,7 @@ class Perturbation:
 
 @dataclass(frozen=True)
 class Rounding:
-    """Rounds every number that passes between nodes to a dtype: what is tiny underflows, as it does in that dtype."""
+    """Rounds every number that passes between nodes to a dtype; what is close to its smallest number underflows."""
 
     dtype: str
 
@@ -82,8 +82,9 @@ class Rounding:
         """Round a tensor; its gradient passes unchanged."""
         if not x.is_floating_point():
             return x
-        fixed = x.detach()
-        return x + (fixed.to(DTYPES[self.dtype]).to(x.dtype) - fixed)
+        fixed, limits = x.detach(), torch.finfo(DTYPES[self.dtype])
+        rounded = fixed.to(DTYPES[self.dtype]).to(x.dtype)
+        return x + (torch.where(fixed.abs() < 8 * limits.tiny * limits.eps, 0, rounded) - fixed)
 
 
 class Twin:
