@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 from zlib import crc32
 
 import numpy as np
@@ -21,6 +21,8 @@ from reports import TensorAgreement
 
 Forward = Callable[[Values], Mapping[str, Array]]
 Key = TypeVar("Key", str, int)
+Samples: TypeAlias = Mapping[str | int, tuple[Array, Array]]
+"""By array, which coordinates of it are looked at, and the signs of the directions for the others."""
 
 COORDINATES = 2048
 """More than these of one array are sampled; the others are seen along ``DIRECTIONS`` only."""
@@ -140,6 +142,17 @@ class _Alone:
             return self.terms({**parameters, key: z}, inputs)
         return self.terms(parameters, {**inputs, key: z})
 
+    def all_moving(self, directions: Mapping[str | int, Array]) -> Terms:
+        """The terms as a function of one distance, by which all arrays move along their directions."""
+
+        def moved(t: Array) -> Array:
+            def at(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
+                return {k: a + float(t[0]) * directions[k] if k in directions else a for k, a in arrays.items()}
+
+            return self.terms(at(self.parameters), at(self.inputs))
+
+        return moved
+
     def precise(self) -> bool:
         """Whether the forward runs in longdouble, too, and says the same there."""
         try:
@@ -158,7 +171,7 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
     """Differentiate the forward of one node along the coordinates of its parameters and floating inputs.
 
     By complex steps where the implementation says that its forward is complex-clean, and a central difference in one
-    random direction through the array does not contradict; else by central differences, in longdouble
+    random direction through all of them does not contradict; else by central differences, in longdouble
     where the forward runs in it. Of an array of more than ``COORDINATES`` some are drawn by the architecture's seed,
     and random directions see the rest. What the op's convention keeps from being a derivative (the padding
     row of an embedding) is left out.
@@ -171,36 +184,47 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
     names |= {
         i: Tensor("input", name, "0") for i, (name, x) in enumerate(alone.values.inputs.items()) if x.dtype.kind == "f"
     }
-    clean, precise = implementation.complex_clean(node), None
-    derivatives = {}
-    for key, name in names.items():
-        x = forward.parameters[key] if isinstance(key, str) else forward.inputs[key]
-        at, signs = _sample(name, x.shape, forward.seed)
-        found = _by_complex_steps(forward, key, x, at, signs) if clean else None
-        if found is None:
-            precise = forward.precise() if precise is None else precise
-            x = x.astype(np.longdouble) if precise else x
-            estimates = [finite_difference(forward.moving(key), x, ds) for ds in _paths(x, at, signs)]
-            note = "the forward is not complex-clean, as it claims: central differences instead" if clean else ""
-            found = Derivative(at, estimates[0], signs, estimates[1], x.shape, note)
-        derivatives[name] = found
-    return derivatives
+    arrays = {key: forward.parameters[key] if isinstance(key, str) else forward.inputs[key] for key in names}
+    samples = {key: _sample(name, arrays[key].shape, forward.seed) for key, name in names.items()}
+    claims_clean = implementation.complex_clean(node)
+    found = _by_complex_steps(forward, arrays, samples) if claims_clean else None
+    if found is None:
+        note = "the forward is not complex-clean, as it claims: central differences instead" if claims_clean else ""
+        found = _by_central_differences(forward, arrays, samples, note) if arrays else {}
+    return {names[key]: derivative for key, derivative in found.items()}
 
 
-def _by_complex_steps(forward: _Alone, key: str | int, x: Array, at: Array, signs: Array) -> Derivative | None:
-    """Return None where a complex step raises, or says what a central difference excludes."""
-    one = signs[:1] if len(signs) else _signs(forward.seed, str(key), 1, x.size)
+def _by_central_differences(
+    forward: _Alone, arrays: Mapping[str | int, Array], samples: Samples, note: str
+) -> dict[str | int, Derivative]:
+    found, precise = {}, forward.precise()
+    for key, (at, signs) in samples.items():
+        x = arrays[key].astype(np.longdouble) if precise else arrays[key]
+        estimates = [finite_difference(forward.moving(key), x, ds) for ds in _paths(x, at, signs)]
+        found[key] = Derivative(at, estimates[0], signs, estimates[1], x.shape, note)
+    return found
+
+
+def _by_complex_steps(
+    forward: _Alone, arrays: Mapping[str | int, Array], samples: Samples
+) -> dict[str | int, Derivative] | None:
+    """Return None where a complex step raises, or says what a central difference along one direction excludes."""
+    found, directions, claimed, bound = {}, {}, 0.0, 0.0
     try:
-        estimates = [complex_step(forward.moving(key), x, ds) for ds in _paths(x, at, signs)]
+        for key, (at, signs) in samples.items():
+            x = arrays[key]
+            one = signs[:1] if len(signs) else _signs(forward.seed, str(key), 1, x.size)
+            estimates = [complex_step(forward.moving(key), x, ds) for ds in _paths(x, at, signs)]
+            found[key] = Derivative(at, estimates[0], signs, estimates[1], x.shape, "")
+            directions[key] = one[0].reshape(x.shape)
+            claimed += estimates[1].value[0] if len(signs) else float(one[0] @ estimates[0].value)
+            bound += float(estimates[0].bound.sum()) + float(estimates[1].bound.sum())
     except (ImplementationFailed, WrongArray):
         return None
-    if x.size:
-        check = finite_difference(forward.moving(key), x, [one[0].reshape(x.shape)])
-        claimed = estimates[1].value[0] if len(signs) else float(one[0] @ estimates[0].value)
-        bound = check.bound[0] + float(estimates[0].bound.sum()) + float(estimates[1].bound.sum())
-        if claimed < check.lower[0] - bound or claimed > check.upper[0] + bound:
-            return None
-    return Derivative(at, estimates[0], signs, estimates[1], x.shape, "")
+    check = finite_difference(forward.all_moving(directions), np.zeros(1), [np.ones(1)])
+    bound += float(check.bound[0])
+    excluded = claimed < check.lower[0] - bound or claimed > check.upper[0] + bound
+    return None if excluded else found
 
 
 def _paths(x: Array, at: Array, signs: Array) -> tuple[Iterable[Array], Iterable[Array]]:
