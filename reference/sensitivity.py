@@ -15,7 +15,6 @@ from reference.values import Values, representable
 PROBE = 2.0**-30
 QUICK, MANY = (0, 1, 2), tuple(range(3, 24))
 """Phases of the disturbances: a few are enough for most arrays, many settle a suspicion."""
-FARTHER = 64
 NEAR = 2.0**-12
 ULP = float(np.finfo(np.float32).eps)
 
@@ -56,16 +55,15 @@ class Reference:
 
     @cached_property
     def thorough(self) -> dict[Tensor, float]:
-        """The same, seen many times, at other values nearby, and with equal numbers disturbed apart: for a suspicion.
+        """The same, seen many times and at other values nearby: for a suspicion.
 
         The largest of three movements may by chance be far too small for one number, or short numbers may be rounded
-        well; the largest of twenty is not. And where equal numbers cancel (a normalisation of a constant), only
-        numbers that part company show it.
+        well; the largest of twenty is not.
         """
-        between, apart = self._moved(Perturbation(PROBE, phase) for phase in MANY), self._apart()
+        between = _largest(self._moved(Perturbation(PROBE, phase) for phase in MANY))
         nearby = [self._within(_nearby(self.values, phase)) for phase in MANY[::4]]
         return {
-            name: max(quick, apart[name], *between[name], *(within[name] for within in nearby))
+            name: max(quick, between[name], *(within[name] for within in nearby))
             for name, quick in self.sensitivity.items()
         }
 
@@ -73,21 +71,6 @@ class Reference:
         """What PyTorch loses in float32, on values changed by about one ulp."""
         exact = self.run if values is self.values else self.twin.run(values)
         return _largest(self._moved((Perturbation(ULP, phase) for phase in QUICK), "float32", values, exact))
-
-    def _apart(self) -> dict[Tensor, float]:
-        """Movements under disturbances that tell equal numbers apart, where they grow with the disturbance.
-
-        Where a tie is broken an entry jumps, by the same amount however small the disturbance: that is no rounding.
-        """
-        near, far = (
-            self.twin.run(self.values, perturb=Perturbation(size, 0.0, apart=True)).tensors
-            for size in (PROBE, FARTHER * PROBE)
-        )
-        moved = {}
-        for name, array in self.run.tensors.items():
-            once, more = _gaps(array, near[name]), _gaps(array, far[name])
-            moved[name] = float(np.max(once, initial=0.0, where=FARTHER * once <= 4 * more)) / PROBE
-        return moved
 
     def magnitude(self, kind: Kind) -> float:
         """Largest magnitude in the run among arrays of that kind: of what goes forward, or of what comes back."""

@@ -37,7 +37,7 @@ def _(run: Run) -> Gradients:
     return run.own(bias=lambda b: run.g)
 
 
-@bug("Linear", words="summed over axis|for all", source="rasbt/stat453-deep-learning-ss21#5")
+@bug("Linear", words="summed over axis|summed over the wrong axes|for all", source="rasbt/stat453-deep-learning-ss21#5")
 def _(run: Run) -> Gradients:
     """The bias is summed over the outputs, too: every one gets the same gradient."""
     return run.own(bias=lambda b: np.full_like(b, b.sum()))
