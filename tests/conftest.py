@@ -1,6 +1,6 @@
 """Hypothesis profiles: the default is quick and the same every time; ``--hypothesis-profile=deep`` searches on."""
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 SLOW = [
     HealthCheck.too_slow,
@@ -11,4 +11,8 @@ SLOW = [
 
 settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile("deep", max_examples=500, deadline=None, suppress_health_check=SLOW)
+# A mutant is killed by the first failure: nobody reads the smallest one.
+settings.register_profile(
+    "mutants", settings.get_profile("quick"), phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
+)
 settings.load_profile("quick")

@@ -119,9 +119,9 @@ class CrossEntropyLoss(_Loss):
         if indices:
             ignored = np.expand_dims(target == self.ignore_index, axis)
             q = np.expand_dims(target, axis) == np.arange(classes).reshape(w.shape)
-            if not (q.any(axis, keepdims=True) | ignored).all():
-                wrong = target[(target < 0) | (target >= classes) & (target != self.ignore_index)].flat[0]
-                raise reject(self, "a class in its target", int(wrong), f"0 to {classes - 1}")
+            known = q.any(axis) | (target == self.ignore_index)
+            if not known.all():
+                raise reject(self, "a class in its target", int(target[~known].flat[0]), f"0 to {classes - 1}")
             counted = ~ignored & (q | (self.label_smoothing > 0))
             count = np.where(ignored, 0, w * q).sum()
         else:
