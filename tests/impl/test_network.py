@@ -172,6 +172,8 @@ def test_a_network_within_a_network_passes_its_parameters_on():
 
 
 def test_nothing_chained_is_the_identity():
-    step = Sequential().forward({}, X)
+    network = Sequential()
+    assert network.inputs == network.outputs == ("input",)
+    step = network.forward({}, X)
     assert step.output is X
     assert step.backward(X).inputs[0] is X

@@ -121,14 +121,15 @@ def test_the_parameters_dtype_wins(op):
     assert after["weight"].dtype == np.float32
 
 
-def test_an_infinite_gradient_does_to_adam_what_it_does_to_torchs():
+@pytest.mark.parametrize("beta1", [0.9, 0.5, 0.0])
+def test_an_infinite_gradient_does_to_adam_what_it_does_to_torchs(beta1):
     gradient = np.array([np.inf, 1.0])
     tensor = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     tensor.grad = torch.tensor(gradient)
-    reference = torch.optim.Adam([tensor])
+    reference = torch.optim.Adam([tensor], betas=(beta1, 0.999))
     reference.step()
     with np.errstate(invalid="ignore"):
-        after, state = optim.Adam().step({"weight": np.zeros(2)}, {"weight": gradient})
+        after, state = optim.Adam(betas=(beta1, 0.999)).step({"weight": np.zeros(2)}, {"weight": gradient})
     np.testing.assert_allclose(after["weight"], tensor.detach().numpy(), rtol=1e-12)
     np.testing.assert_allclose(state["weight"][1], reference.state[tensor]["exp_avg"].numpy(), rtol=1e-12)
 
