@@ -1,6 +1,7 @@
 """Hypothesis profiles: the default is quick and the same every time; ``--hypothesis-profile=deep`` searches on."""
 
-from hypothesis import HealthCheck, Phase, settings
+import pytest
+from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 
 SLOW = [
     HealthCheck.too_slow,
@@ -16,3 +17,8 @@ settings.register_profile(
     "mutants", settings.get_profile("quick"), phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
 )
 settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run examples before properties: what is wrong fails within a second."""
+    items.sort(key=lambda item: isinstance(item, pytest.Function) and is_hypothesis_test(item.obj))

@@ -1,17 +1,29 @@
 """Activations: what the catalogue's properties cannot see."""
 
 import numpy as np
+import pytest
 import torch
 
 import impl
 
 
-def test_softplus_jumps_behind_its_threshold_not_at_it():
-    x = np.array([1.5, 2.0, 2.5])
+def beside_torch(op: str, x: np.ndarray, **arguments: float):
+    """Run a layer beside torch's, forward and backward; return its step."""
     tensor = torch.tensor(x, requires_grad=True)
-    twin = torch.nn.Softplus(beta=2, threshold=4)(tensor)
-    twin.sum().backward()
-    step = impl.Softplus(beta=2, threshold=4).forward({}, x)
-    np.testing.assert_allclose(step.output, twin.detach().numpy(), rtol=1e-12)
-    np.testing.assert_allclose(step.backward(np.ones(3)).inputs[0], tensor.grad.numpy(), rtol=1e-12)
+    wanted = getattr(torch.nn, op)(**arguments)(tensor)
+    wanted.sum().backward()
+    step = getattr(impl, op)(**arguments).forward({}, x)
+    np.testing.assert_allclose(step.output, wanted.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(step.backward(np.ones_like(x)).inputs[0], tensor.grad.numpy(), rtol=1e-12)
+    return step
+
+
+@pytest.mark.parametrize("op", ["ELU", "LeakyReLU", "ReLU", "Sigmoid", "SiLU", "Softplus"])
+def test_far_from_zero_nothing_overflows(op):
+    with np.errstate(over="raise", invalid="raise"):
+        beside_torch(op, np.array([-1e4, -2, 0, 2, 1e4]))
+
+
+def test_softplus_jumps_behind_its_threshold_not_at_it():
+    step = beside_torch("Softplus", np.array([1.5, 2.0, 2.5]), beta=2, threshold=4)
     np.testing.assert_array_equal(step.branches, [[False, False, True]])

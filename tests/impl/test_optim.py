@@ -190,3 +190,9 @@ def test_a_wrong_argument_is_named(op, arguments, message):
 def test_nan_is_no_argument(op, argument):
     with pytest.raises(ValueError, match=f"{op}: {argument} is nan, wanted 0 or more"):
         getattr(optim, op)(**{argument: float("nan")})
+
+
+@pytest.mark.parametrize("op", ["SGD", "Adam"])
+def test_without_decay_an_infinite_parameter_spoils_no_gradient(op):
+    after, _ = getattr(optim, op)().step({"weight": np.array([np.inf])}, {"weight": np.ones(1)})
+    assert after["weight"] == np.inf
