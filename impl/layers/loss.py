@@ -127,8 +127,8 @@ class CrossEntropyLoss(_Loss):
         else:
             if self.ignore_index >= 0:
                 raise reject(self, "ignore_index", self.ignore_index, "negative for a target of probabilities")
-            ignored = np.zeros((), bool)
-            q, counted, count = target, np.True_, x.size / max(classes, 1)
+            ignored, counted = np.False_, np.True_
+            q, count = target, x.size / max(classes, 1)
         rest = self.label_smoothing / max(classes, 1)
         a = np.where(counted, w * (q * w.dtype.type(1 - self.label_smoothing) + w.dtype.type(rest)), 0)
         log_p = log_softmax(x, axis)
@@ -139,7 +139,7 @@ class CrossEntropyLoss(_Loss):
             grad_x = np.where(ignored, 0, g) * (np.exp(log_p) * a.sum(axis, keepdims=True) - a)
             return grad_x, None if indices else g * w * (self.label_smoothing - 1) * log_p
 
-        return self.reduced(-np.where(counted, a * log_p, 0).sum(axis), back, count)
+        return self.reduced(-(a * np.where(counted, log_p, 0)).sum(axis), back, count)
 
     def _class_weights(self, classes: int, x: Array) -> Array:
         if self.weight is None:
