@@ -140,4 +140,4 @@ class Mean(Layer):
         def backward(g: Array) -> Gradients:
             return Gradients((np.broadcast_to(np.reshape(g, kept) / count, x.shape).astype(g.dtype),))
 
-        return Step(np.asarray(total / count, dtype=x.dtype), backward)
+        return Step(np.asarray(total / count), backward)

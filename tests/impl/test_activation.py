@@ -1,5 +1,7 @@
 """Activations: what the catalogue's properties cannot see."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -27,3 +29,14 @@ def test_far_from_zero_nothing_overflows(op):
 def test_softplus_jumps_behind_its_threshold_not_at_it():
     step = beside_torch("Softplus", np.array([1.5, 2.0, 2.5]), beta=2, threshold=4)
     np.testing.assert_array_equal(step.branches, [[False, False, True]])
+
+
+@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
+@pytest.mark.parametrize(("shape", "dim"), [((), None), ((), 0), ((), -1), ((0, 3), 0), ((0,), None)])
+def test_a_softmax_of_a_number_and_of_nothing(op, shape, dim):
+    x = np.ones(shape)
+    with pytest.warns(UserWarning, match="Implicit dimension") if dim is None else nullcontext():
+        wanted = getattr(torch.nn, op)(dim)(torch.tensor(x)).numpy()
+    step = getattr(impl, op)(dim).forward({}, x)
+    np.testing.assert_array_equal(step.output, wanted)
+    assert step.backward(x).inputs[0].shape == shape

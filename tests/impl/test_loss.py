@@ -32,6 +32,10 @@ def test_a_sample_that_is_ignored_counts_nowhere(ignore_index, weight, label_smo
     beside_torch("CrossEntropyLoss", X, target, weight=weight, **arguments)
 
 
+def test_where_all_samples_are_ignored_the_mean_is_nan_and_the_gradient_zero():
+    beside_torch("CrossEntropyLoss", X, np.full(4, -100))
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("weight", [None, WEIGHT])

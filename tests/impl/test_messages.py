@@ -106,6 +106,8 @@ ARGUMENTS: list[tuple[Callable[[], object], str]] = [
 
 INPUTS: list[tuple[Callable[[], object], str]] = [
     (lambda: run(impl.Softmax(2), (3, 4)), "Softmax: dim is 2, wanted an axis of its input (3, 4)"),
+    (lambda: run(impl.LogSoftmax(-2), (3,)), "LogSoftmax: dim is -2, wanted an axis of its input (3,)"),
+    (lambda: run(impl.LogSoftmax(1), ()), "LogSoftmax: dim is 1, wanted an axis of its input ()"),
     (
         lambda: run(ATTENTION, (4,), (4,), (4,)),
         "MultiheadAttention: the shape of query is (4,), wanted two axes, or three for a batch",
@@ -233,6 +235,14 @@ INPUTS: list[tuple[Callable[[], object], str]] = [
     (
         lambda: run(impl.MatMul(), (2, 3), (2, 3)),
         "MatMul: the shapes of its inputs is ((2, 3), (2, 3)), wanted (*, N, K) and (*, K, M)",
+    ),
+    (
+        lambda: run(impl.MatMul(), (3,), (3, 2)),
+        "MatMul: the shapes of its inputs is ((3,), (3, 2)), wanted (*, N, K) and (*, K, M)",
+    ),
+    (
+        lambda: run(impl.MatMul(), (2, 3), (3,)),
+        "MatMul: the shapes of its inputs is ((2, 3), (3,)), wanted (*, N, K) and (*, K, M)",
     ),
     (lambda: run(impl.Chunk(0), (3,)), "Chunk: chunks is 0, wanted at least 1"),
     (lambda: run(impl.Reshape((4,)), (3,)), "Reshape: shape is (4,), wanted as many elements as its input (3,)"),
