@@ -114,11 +114,11 @@ def test_nothing_returned_shares_memory_with_what_was_given(optimizer):
     np.testing.assert_equal((after, state), kept)
 
 
-@pytest.mark.parametrize("op", ["SGD", "Adam"])
-def test_the_parameters_dtype_wins(op):
-    optimizer = getattr(optim, op)(lr=np.float64(0.1))
-    after, _ = optimizer.step({"weight": np.ones(2, np.float32)}, {"weight": np.ones(2)})
-    assert after["weight"].dtype == np.float32
+@pytest.mark.parametrize("optimizer", [optim.SGD(np.float64(0.1), momentum=0.9), optim.Adam(np.float64(0.1))], ids=str)
+def test_the_parameters_dtype_wins(optimizer):
+    after, state = optimizer.step({"weight": np.ones(2, np.float32)}, {"weight": np.ones(2)})
+    kept = state["weight"] if isinstance(optimizer, optim.SGD) else state["weight"][1]
+    assert (after["weight"].dtype, kept.dtype) == (np.float32, np.float32)
 
 
 @pytest.mark.parametrize("beta1", [0.9, 0.5, 0.0])
