@@ -127,8 +127,8 @@ class CrossEntropyLoss(_Loss):
         else:
             if self.ignore_index >= 0:
                 raise reject(self, "ignore_index", self.ignore_index, "negative for a target of probabilities")
-            ignored, counted = np.False_, np.True_
-            q, count = target, x.size / max(classes, 1)
+            ignored = np.zeros((), bool)
+            q, counted, count = target, np.True_, x.size / max(classes, 1)
         rest = self.label_smoothing / max(classes, 1)
         a = np.where(counted, w * (q * w.dtype.type(1 - self.label_smoothing) + w.dtype.type(rest)), 0)
         log_p = log_softmax(x, axis)
