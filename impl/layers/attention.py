@@ -129,7 +129,7 @@ class MultiheadAttention(Layer):
         k, v = (self._heads(self._appended(x, n, parameters)) for x, n in zip(projected[1:], "kv"))
         scores = q @ k.swapaxes(-1, -2)
         if is_causal and key_padding_mask is None and not need_weights:
-            scores = np.where(np.tri(scores.shape[2], scores.shape[3], dtype=bool), scores, -np.inf)
+            scores = np.where(np.tri(*scores.shape[2:]), scores, -np.inf)
         else:
             for mask in self._masks(attn_mask, key_padding_mask, batched, scores, given):
                 scores[..., :given] += mask

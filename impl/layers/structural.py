@@ -106,7 +106,7 @@ class Reshape(Layer):
     shape: tuple[int, ...]
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        known = prod(size for size in self.shape if size != -1)
+        known = prod(self.shape)
         if known != x.size if -1 not in self.shape else (not known or x.size % known):
             raise reject(self, "shape", self.shape, f"as many elements as its input {x.shape}")
         return Step(x.reshape(self.shape), lambda g: Gradients((g.reshape(x.shape),)))

@@ -246,6 +246,9 @@ INPUTS: list[tuple[Callable[[], object], str]] = [
     ),
     (lambda: run(impl.Chunk(0), (3,)), "Chunk: chunks is 0, wanted at least 1"),
     (lambda: run(impl.Reshape((4,)), (3,)), "Reshape: shape is (4,), wanted as many elements as its input (3,)"),
+    (lambda: run(impl.Reshape((2,)), (4,)), "Reshape: shape is (2,), wanted as many elements as its input (4,)"),
+    (lambda: run(impl.Reshape((2, -1)), (3,)), "Reshape: shape is (2, -1), wanted as many elements as its input (3,)"),
+    (lambda: run(impl.Reshape((0, -1)), (3,)), "Reshape: shape is (0, -1), wanted as many elements as its input (3,)"),
 ]
 
 LAYERS_WITH_PARAMETERS = [

@@ -171,6 +171,11 @@ def test_a_network_within_a_network_passes_its_parameters_on():
     np.testing.assert_array_equal(outer.forward(parameters, X).output, inner.forward(unwrapped, X).output)
 
 
+def test_parameters_of_nobody_are_passed_by():
+    step = Sequential(impl.Tanh()).forward({"1.weight": X}, X)
+    np.testing.assert_array_equal(step.output, np.tanh(X))
+
+
 def test_nothing_chained_is_the_identity():
     network = Sequential()
     assert network.inputs == network.outputs == ("input",)
