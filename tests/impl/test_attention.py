@@ -89,6 +89,7 @@ def test_names_the_wrong_mask(batch, options, message):
 
 @pytest.mark.parametrize("kdim", [None, 12])
 def test_initial_parameters_are_distributed_as_torchs(kdim):
+    torch.manual_seed(0)
     arguments = {"embed_dim": 400, "num_heads": 2, "add_bias_kv": True, "kdim": kdim}
     initial = impl.MultiheadAttention(**arguments).initial(np.random.default_rng(0))
     for name, parameter in torch.nn.MultiheadAttention(**arguments).named_parameters():

@@ -79,6 +79,7 @@ def test_names_the_wrong_parameter():
 
 
 def test_initial_parameters_are_distributed_as_torchs():
+    torch.manual_seed(0)
     sizes = {"input_size": 30, "hidden_size": 25, "num_layers": 2, "bidirectional": True, "proj_size": 20}
     initial = impl.LSTM(**sizes).initial(np.random.default_rng(0))
     for name, parameter in torch.nn.LSTM(**sizes).named_parameters():
