@@ -25,6 +25,14 @@ def deep(session: nox.Session) -> None:
 
 
 @nox.session
+def mutants(session: nox.Session) -> None:
+    """Change impl in thousands of places, one at a time: docs/mutants.md says which changes no test notices."""
+    install(session, "mutants")
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, and the walls between the packages."""
     install(session, "lint")

@@ -1,6 +1,7 @@
 """Hypothesis profiles: the default is quick and the same every time; ``--hypothesis-profile=deep`` searches on."""
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 
 SLOW = [
     HealthCheck.too_slow,
@@ -11,4 +12,13 @@ SLOW = [
 
 settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, suppress_health_check=SLOW)
 settings.register_profile("deep", max_examples=500, deadline=None, suppress_health_check=SLOW)
+# A mutant is killed by the first failure: nobody reads the smallest one.
+settings.register_profile(
+    "mutants", settings.get_profile("quick"), phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
+)
 settings.load_profile("quick")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run examples before properties: what is wrong fails within a second."""
+    items.sort(key=lambda item: isinstance(item, pytest.Function) and is_hypothesis_test(item.obj))

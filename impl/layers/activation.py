@@ -53,7 +53,8 @@ def softmax(x: Array, axis: int) -> Array:
 def log_softmax(x: Array, axis: int) -> Array:
     """Return ``x - log sum exp(x)`` along an axis."""
     z = x - x.real.max(axis, keepdims=True, initial=-np.inf)
-    return np.asarray(z - np.log(np.exp(z).sum(axis, keepdims=True)))
+    with np.errstate(divide="ignore"):  # the sum over an empty axis is 0
+        return np.asarray(z - np.log(np.exp(z).sum(axis, keepdims=True)))
 
 
 class _Elementwise(Layer):

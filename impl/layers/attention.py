@@ -129,7 +129,7 @@ class MultiheadAttention(Layer):
         k, v = (self._heads(self._appended(x, n, parameters)) for x, n in zip(projected[1:], "kv"))
         scores = q @ k.swapaxes(-1, -2)
         if is_causal and key_padding_mask is None and not need_weights:
-            scores = np.where(np.tri(scores.shape[2], scores.shape[3], dtype=bool), scores, -np.inf)
+            scores = np.where(np.tri(*scores.shape[2:]), scores, -np.inf)
         else:
             for mask in self._masks(attn_mask, key_padding_mask, batched, scores, given):
                 scores[..., :given] += mask
@@ -224,18 +224,18 @@ class MultiheadAttention(Layer):
         n, heads, length, _ = scores.shape
         if attn_mask is not None:
             shapes = ((length, given), (n * heads, length, given))
-            mask = self._additive("attn_mask", attn_mask, shapes, scores.real.dtype)
+            mask = self._additive("attn_mask", attn_mask, shapes)
             yield mask if mask.ndim == 2 else mask.reshape(n, heads, length, given)
         if key_padding_mask is not None:
             shape = (n, given) if batched else (given,)
-            mask = self._additive("key_padding_mask", key_padding_mask, (shape,), scores.real.dtype)
+            mask = self._additive("key_padding_mask", key_padding_mask, (shape,))
             yield mask.reshape(n, 1, 1, given)
 
-    def _additive(self, name: str, mask: Any, shapes: tuple[Shape, ...], dtype: DTypeLike) -> Array:
+    def _additive(self, name: str, mask: Any, shapes: tuple[Shape, ...]) -> Array:
         array = np.asarray(mask)
         if array.shape not in shapes:
             wanted = " or ".join(str(shape) for shape in shapes)
             raise reject(self, f"the shape of {name}", array.shape, wanted)
         if array.dtype.kind not in "bf":
             raise reject(self, f"the dtype of {name}", str(array.dtype), "bool or a floating one")
-        return np.where(array, -np.inf, 0).astype(dtype) if array.dtype == bool else array.astype(dtype)
+        return np.where(array, -np.inf, 0) if array.dtype == bool else array

@@ -70,7 +70,7 @@ class Embedding(Layer):
             np.add.at(gradient, x, g)
             if self.scale_grad_by_freq:
                 counts = np.bincount(x.ravel(), minlength=self.num_embeddings)
-                gradient /= np.maximum(counts, 1)[:, None].astype(g.dtype)
+                gradient /= np.maximum(counts, 1)[:, None]
             if self.padding_idx is not None:
                 gradient[self.padding_idx] = 0
             return Gradients((None,), {"weight": gradient})

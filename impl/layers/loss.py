@@ -119,9 +119,9 @@ class CrossEntropyLoss(_Loss):
         if indices:
             ignored = np.expand_dims(target == self.ignore_index, axis)
             q = np.expand_dims(target, axis) == np.arange(classes).reshape(w.shape)
-            if not (q.any(axis, keepdims=True) | ignored).all():
-                wrong = target[(target < 0) | (target >= classes) & (target != self.ignore_index)].flat[0]
-                raise reject(self, "a class in its target", int(wrong), f"0 to {classes - 1}")
+            known = q.any(axis) | (target == self.ignore_index)
+            if not known.all():
+                raise reject(self, "a class in its target", int(target[~known].flat[0]), f"0 to {classes - 1}")
             counted = ~ignored & (q | (self.label_smoothing > 0))
             count = np.where(ignored, 0, w * q).sum()
         else:
@@ -139,7 +139,7 @@ class CrossEntropyLoss(_Loss):
             grad_x = np.where(ignored, 0, g) * (np.exp(log_p) * a.sum(axis, keepdims=True) - a)
             return grad_x, None if indices else g * w * (self.label_smoothing - 1) * log_p
 
-        return self.reduced(-np.where(counted, a * log_p, 0).sum(axis), back, count)
+        return self.reduced(-(a * np.where(counted, log_p, 0)).sum(axis), back, count)
 
     def _class_weights(self, classes: int, x: Array) -> Array:
         if self.weight is None:

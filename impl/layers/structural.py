@@ -106,7 +106,7 @@ class Reshape(Layer):
     shape: tuple[int, ...]
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        known = prod(size for size in self.shape if size != -1)
+        known = prod(self.shape)
         if known != x.size if -1 not in self.shape else (not known or x.size % known):
             raise reject(self, "shape", self.shape, f"as many elements as its input {x.shape}")
         return Step(x.reshape(self.shape), lambda g: Gradients((g.reshape(x.shape),)))
@@ -140,4 +140,4 @@ class Mean(Layer):
         def backward(g: Array) -> Gradients:
             return Gradients((np.broadcast_to(np.reshape(g, kept) / count, x.shape).astype(g.dtype),))
 
-        return Step(np.asarray(total / count, dtype=x.dtype), backward)
+        return Step(np.asarray(total / count), backward)

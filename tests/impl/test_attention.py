@@ -89,6 +89,7 @@ def test_names_the_wrong_mask(batch, options, message):
 
 @pytest.mark.parametrize("kdim", [None, 12])
 def test_initial_parameters_are_distributed_as_torchs(kdim):
+    torch.manual_seed(0)
     arguments = {"embed_dim": 400, "num_heads": 2, "add_bias_kv": True, "kdim": kdim}
     initial = impl.MultiheadAttention(**arguments).initial(np.random.default_rng(0))
     for name, parameter in torch.nn.MultiheadAttention(**arguments).named_parameters():
@@ -188,3 +189,18 @@ def test_self_attention_has_a_gradient_for_each_role():
     step = layer.forward(parameters, x, x, x)
     total = sum(step.backward((np.ones_like(x), None)).inputs)
     np.testing.assert_allclose(total, there.grad.numpy(), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("options", [{}, {"average_attn_weights": False}])
+@pytest.mark.parametrize("batch", [(2,), ()])
+def test_weights_are_shown_and_pass_their_gradient_on_as_torchs(batch, options):
+    layer, parameters, module = pair()
+    xs = [torch.tensor(x, requires_grad=True) for x in inputs(batch)]
+    want = module(*xs, **options)
+    step = layer.forward(parameters, *inputs(batch), **options)
+    grads = tuple(made(*y.shape, seed=k) for k, y in enumerate(want))
+    torch.autograd.backward(want, tuple(map(torch.tensor, grads)))
+    for a, b in zip(step.output, want, strict=True):
+        np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-11)
+    for a, b in zip(step.backward(grads).inputs, xs):
+        np.testing.assert_allclose(a, b.grad.numpy(), rtol=1e-10, atol=1e-12)

@@ -1,5 +1,6 @@
 """What every layer of impl promises, on whatever the catalogue draws for it."""
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from backproof.verification import Verification
 from impl.layer import Array, Gradients, Layer, Step
 from impl.layers import LAYERS
 from reference import Node
-from reference.ops import STRUCTURAL, build, constructor_arguments
+from reference.ops import STRUCTURAL, build, constructor_arguments, parameters_of
 
 DTYPES = ("float64", "float32", "float16", "longdouble")
 every_op = pytest.mark.parametrize("op", sorted(rows()))
@@ -188,6 +189,14 @@ def test_parameters_carry_torchs_names_shapes_and_order(op: str, data: st.DataOb
     assert set(initial) == set(torchs) | buffers
     for name, shape in torchs.items():
         assert (initial[name].shape, initial[name].dtype) == (shape, np.float32), name
+
+
+@every_op
+def test_arguments_stand_in_torchs_order_with_torchs_defaults(op: str) -> None:
+    given = inspect.signature(LAYERS[op]).parameters.values()
+    ours = [(p.name, p.default) for p in given if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    deprecated = ("size_average", "reduce")
+    assert ours == [(name, p.default) for name, p in parameters_of(op).items() if name not in deprecated]
 
 
 def test_every_layer_has_a_row_and_every_row_a_layer() -> None:

@@ -71,6 +71,7 @@ def test_initial_values_fill_the_interval_that_torch_draws_from():
     arguments = {"in_channels": 12, "out_channels": 300, "kernel_size": (3, 4), "groups": 3}
     ours = impl.Conv2d(**arguments).initial(np.random.default_rng(0), np.float32)
     bound = (4 * 3 * 4) ** -0.5
+    torch.manual_seed(0)
     for name, theirs in torch.nn.Conv2d(**arguments).named_parameters():
         assert ours[name].shape == theirs.shape
         for array in (ours[name], theirs.detach().numpy()):

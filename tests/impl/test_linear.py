@@ -50,6 +50,7 @@ def test_bilinear_needs_a_feature_to_scale_its_weights_by():
 
 @pytest.mark.parametrize("arguments", [(64, 500), (9, 40, 300)])
 def test_initial_values_fill_the_interval_that_torch_draws_from(arguments):
+    torch.manual_seed(0)
     op = "Linear" if len(arguments) == 2 else "Bilinear"
     ours = getattr(impl, op)(*arguments).initial(np.random.default_rng(0), np.float32)
     for name, theirs in getattr(torch.nn, op)(*arguments).named_parameters():

@@ -114,21 +114,22 @@ def test_nothing_returned_shares_memory_with_what_was_given(optimizer):
     np.testing.assert_equal((after, state), kept)
 
 
-@pytest.mark.parametrize("op", ["SGD", "Adam"])
-def test_the_parameters_dtype_wins(op):
-    optimizer = getattr(optim, op)(lr=np.float64(0.1))
-    after, _ = optimizer.step({"weight": np.ones(2, np.float32)}, {"weight": np.ones(2)})
-    assert after["weight"].dtype == np.float32
+@pytest.mark.parametrize("optimizer", [optim.SGD(np.float64(0.1), momentum=0.9), optim.Adam(np.float64(0.1))], ids=str)
+def test_the_parameters_dtype_wins(optimizer):
+    after, state = optimizer.step({"weight": np.ones(2, np.float32)}, {"weight": np.ones(2)})
+    kept = state["weight"] if isinstance(optimizer, optim.SGD) else state["weight"][1]
+    assert (after["weight"].dtype, kept.dtype) == (np.float32, np.float32)
 
 
-def test_an_infinite_gradient_does_to_adam_what_it_does_to_torchs():
+@pytest.mark.parametrize("beta1", [0.9, 0.5, 0.0])
+def test_an_infinite_gradient_does_to_adam_what_it_does_to_torchs(beta1):
     gradient = np.array([np.inf, 1.0])
     tensor = torch.zeros(2, dtype=torch.float64, requires_grad=True)
     tensor.grad = torch.tensor(gradient)
-    reference = torch.optim.Adam([tensor])
+    reference = torch.optim.Adam([tensor], betas=(beta1, 0.999))
     reference.step()
     with np.errstate(invalid="ignore"):
-        after, state = optim.Adam().step({"weight": np.zeros(2)}, {"weight": gradient})
+        after, state = optim.Adam(betas=(beta1, 0.999)).step({"weight": np.zeros(2)}, {"weight": gradient})
     np.testing.assert_allclose(after["weight"], tensor.detach().numpy(), rtol=1e-12)
     np.testing.assert_allclose(state["weight"][1], reference.state[tensor]["exp_avg"].numpy(), rtol=1e-12)
 
@@ -189,3 +190,9 @@ def test_a_wrong_argument_is_named(op, arguments, message):
 def test_nan_is_no_argument(op, argument):
     with pytest.raises(ValueError, match=f"{op}: {argument} is nan, wanted 0 or more"):
         getattr(optim, op)(**{argument: float("nan")})
+
+
+@pytest.mark.parametrize("op", ["SGD", "Adam"])
+def test_without_decay_an_infinite_parameter_spoils_no_gradient(op):
+    after, _ = getattr(optim, op)().step({"weight": np.array([np.inf])}, {"weight": np.ones(1)})
+    assert after["weight"] == np.inf

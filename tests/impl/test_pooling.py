@@ -84,3 +84,18 @@ def test_ceil_mode_leaves_out_a_window_that_begins_in_the_padding(op):
         x = np.random.default_rng(size).standard_normal((1, 1, size, size))
         expected = getattr(torch.nn, op)(**arguments)(torch.tensor(x)).numpy()
         np.testing.assert_allclose(getattr(impl, op)(**arguments).forward({}, x).output, expected, rtol=1e-15)
+
+
+@pytest.mark.parametrize("count_include_pad", [True, False])
+@pytest.mark.parametrize("ceil_mode", [True, False])
+@pytest.mark.parametrize("size", [4, 5, 6])
+def test_the_mean_divides_by_what_torch_divides_by(count_include_pad, ceil_mode, size):
+    arguments = {"kernel_size": (2, 3), "stride": (1, 2), "padding": (1, 1)}
+    arguments |= {"ceil_mode": ceil_mode, "count_include_pad": count_include_pad}
+    x = torch.tensor(np.random.default_rng(0).standard_normal((2, 1, size, size)), requires_grad=True)
+    y = torch.nn.AvgPool2d(**arguments)(x)
+    g = np.random.default_rng(1).standard_normal(y.shape)
+    y.backward(torch.tensor(g))
+    step = impl.AvgPool2d(**arguments).forward({}, x.detach().numpy())
+    np.testing.assert_allclose(step.output, y.detach().numpy(), rtol=1e-12)
+    np.testing.assert_allclose(step.backward(g).inputs[0], x.grad.numpy(), rtol=1e-12)

@@ -79,6 +79,7 @@ def test_names_the_wrong_parameter():
 
 
 def test_initial_parameters_are_distributed_as_torchs():
+    torch.manual_seed(0)
     sizes = {"input_size": 30, "hidden_size": 25, "num_layers": 2, "bidirectional": True, "proj_size": 20}
     initial = impl.LSTM(**sizes).initial(np.random.default_rng(0))
     for name, parameter in torch.nn.LSTM(**sizes).named_parameters():
@@ -110,9 +111,14 @@ def test_dropout_draws_layer_by_layer_with_time_first(shape, batch_first):
     batch = 1 if len(shape) == 2 else 5
     assert shapes == ((4, batch, 6), (4, batch, 6))
     noise = [np.random.default_rng(k).random(size) for k, size in enumerate(shapes)]
+    tensor = torch.tensor(x, requires_grad=True)
     with Draws(noise):
-        want = module(torch.tensor(x))[0].detach().numpy()
-    np.testing.assert_allclose(layer.forward(parameters, x, noise=noise).output[0], want, rtol=1e-12)
+        want = module(tensor)[0]
+    want.sum().backward()
+    step = layer.forward(parameters, x, noise=noise)
+    np.testing.assert_allclose(step.output[0], want.detach().numpy(), rtol=1e-12)
+    gradients = step.backward((np.ones_like(step.output[0]), None, None))
+    np.testing.assert_allclose(gradients.inputs[0], tensor.grad.numpy(), rtol=1e-10, atol=1e-14)
     with pytest.raises(ValueError, match="noise has run out"):
         layer.forward(parameters, x, noise=noise[:1])
 

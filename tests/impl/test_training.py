@@ -85,7 +85,39 @@ def test_the_error_is_the_first_of_several_outputs():
 def test_the_error_is_the_mean_over_samples_even_if_the_last_batch_is_small():
     network = regression(impl.Linear(3, 1))
     still = [run(network, optimizer=SGD(lr=0.0), batch_size=size, epochs=1).errors[0] for size in (None, 3, 10, 99)]
-    np.testing.assert_allclose(still, still[0], rtol=1e-12)
+    start = network.initial(np.random.default_rng(0))
+    wanted = np.mean((X @ start["model.0.weight"].T + start["model.0.bias"] - T) ** 2)
+    np.testing.assert_allclose(still, wanted, rtol=1e-12)
+
+
+def test_no_epoch_leaves_all_as_it_was():
+    network = regression(impl.Linear(3, 1))
+    done = run(network, epochs=0)
+    assert (done.errors, done.reached, done.state) == ((), False, None)
+    np.testing.assert_equal(done.parameters, network.initial(np.random.default_rng(0)))
+
+
+def test_a_batch_may_be_a_single_sample():
+    assert run(regression(impl.Linear(3, 1)), epochs=1, batch_size=1).state == {}
+
+
+def test_the_network_is_told_that_it_trains_and_its_error_sends_back_a_one_of_its_dtype():
+    told, sent = [], []
+
+    class Spy(impl.Layer):
+        def forward(self, parameters, x, **options):
+            def backward(grads):
+                sent.append(grads)
+                return impl.Gradients((x,))
+
+            told.append(options)
+            return impl.Step((np.ones((), x.dtype), x, x), backward)
+
+    rng = np.random.default_rng(0)
+    train(Spy(), {}, (X.astype(np.float32),), SGD(), epochs=1, rng=rng)
+    assert told == [{"training": True, "noise": rng}]
+    assert sent == [(1, None, None)]
+    assert sent[0][0].dtype == np.float32
 
 
 def test_every_sample_is_seen_once_an_epoch_in_another_order():
