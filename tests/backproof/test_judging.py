@@ -1,0 +1,211 @@
+"""Every rule of a verdict decides a case: right with the rule, a false alarm or a false peace without it."""
+
+from collections.abc import Mapping
+from contextlib import nullcontext
+from math import inf
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+
+from backproof import NumPyImplementation, judging, verify
+from backproof.implementations import Pass
+from backproof.judging import judged, rounding, within
+from impl.layer import Array
+from reference import Architecture, Input, Node, Reference, Tensor, sensitivity, twin
+from reports import TensorAgreement
+
+EPS = float(np.finfo(np.float64).eps)
+
+
+def chain(first: Input, *layers: tuple[str, dict[str, Any]], seed: int = 0) -> Architecture:
+    """One layer after the other; what takes two inputs takes the first one again."""
+    nodes: list[Node] = []
+    for i, (op, arguments) in enumerate(layers):
+        previous = nodes[-1].name if nodes else first.name
+        nodes.append(Node(f"n{i}", op, arguments, (previous, first.name) if op == "Mul" else (previous,)))
+    return Architecture((first,), tuple(nodes), (nodes[-1].name,), seed)
+
+
+class Changed(NumPyImplementation):
+    """NumPy's passes, with the outputs of one op computed in another way."""
+
+    def __init__(self, op: str, change: Any) -> None:
+        super().__init__()
+        self.op, self.change = op, change
+
+    def complex_clean(self, node: Node) -> bool:
+        return False
+
+    def forward(self, node: Node, parameters: Mapping[str, Array], inputs: Any, **options: Any) -> Pass:
+        done = super().forward(node, parameters, inputs, **options)
+        return done._replace(outputs=(self.change(inputs[0], done.outputs[0]),)) if node.op == self.op else done
+
+
+def off_by(units: float) -> Changed:
+    """A Tanh that is so many units of rounding off."""
+    return Changed("Tanh", lambda x, y: np.asarray(y * (1 + units * np.finfo(y.dtype).eps), y.dtype))
+
+
+def nothing_moves(reference: Reference, *_: Any) -> dict[Tensor, float]:
+    """A measurement that by bad luck sees nothing."""
+    return dict.fromkeys(reference.run.tensors, 0.0)
+
+
+TANH = chain(Input("x", (2,)), ("Tanh", {}))
+
+
+def test_a_few_roundings_are_agreement_and_many_are_not() -> None:
+    assert verify(TANH, off_by(6), "float32").agrees
+    assert not verify(TANH, off_by(40), "float32").agrees
+    with patch.object(judging, "ROUNDINGS", 0.0):
+        assert not verify(TANH, off_by(6), "float32").agrees
+
+
+def test_roundings_of_a_long_sum_add_up() -> None:
+    one_by_one = Changed("Mean", lambda x, y: np.asarray(x.ravel().cumsum(dtype=x.dtype)[-1] / x.dtype.type(x.size)))
+    architecture = chain(Input("x", (1 << 16,), "unit"), ("Mean", {}))
+    assert verify(architecture, one_by_one, "float32").agrees
+    with patch.object(judging, "sqrt", lambda n: 0.0):
+        assert not verify(architecture, one_by_one, "float32").agrees
+
+
+def test_the_bound_is_what_the_documents_say() -> None:
+    assert rounding(3.0, "float64", 16) == pytest.approx((8 + 4) * 3 * EPS)
+    assert rounding(0.0, "float16", 1) == pytest.approx(9 * float(np.finfo(np.float16).smallest_subnormal))
+
+
+LINEAR = chain(Input("x", (3, 2)), ("Linear", {"in_features": 2, "out_features": 3}))
+
+
+def test_either_of_the_two_measurements_is_enough_if_the_other_sees_nothing() -> None:
+    """Float32 may round well by chance, and nothing may be lost between the nodes."""
+    blind = patch.object(Reference, "_within", nothing_moves)
+    deaf = patch.object(
+        Reference, "_moved", lambda self, *given: {n: [float(len(given) > 1)] for n in self.run.tensors}
+    )
+    with blind:
+        assert verify(LINEAR, dtype="float32").agrees
+    with deaf:
+        assert verify(LINEAR, dtype="float32").agrees
+    with blind, patch.object(Reference, "_moved", lambda self, *given: {n: [0.0] for n in self.run.tensors}):
+        assert not verify(LINEAR, dtype="float32").agrees
+
+
+def test_a_suspicion_is_looked_at_thoroughly() -> None:
+    with patch.object(Reference, "sensitivity", property(nothing_moves)):
+        assert verify(LINEAR, dtype="float32").agrees
+        with patch.object(Reference, "thorough", property(nothing_moves)):
+            assert not verify(LINEAR, dtype="float32").agrees
+
+
+SHORT_NUMBERS = Architecture(
+    (Input("x", (1, 6), "ties"), Input("y", (6, 4), "ties")),
+    (
+        Node("m", "MatMul", {}, ("x", "y")),
+        Node("r", "Reshape", {"shape": [1, 1, 1, 4]}, ("m",)),
+        Node("b", "BatchNorm2d", {"num_features": 1}, ("r",)),
+    ),
+    ("b",),
+    2503559086,
+)
+TINY_WEIGHTS = Architecture(
+    (Input("x", (1, 2), "wide"), Input("y", (2, 2)), Input("z", (2, 1))),
+    (
+        Node("a", "MultiheadAttention", {"embed_dim": 2, "num_heads": 1, "vdim": 1}, ("x", "y", "z")),
+        Node("e", "ELU", {"alpha": 0.0}, ("a.1",)),
+    ),
+    ("e",),
+    1,
+)
+WITHOUT = {
+    "saved tensors are disturbed": (
+        patch.object(twin.Perturbation, "saved", lambda self, x: x),
+        chain(Input("x", (2,), "wide"), ("Softmax", {"dim": 0}), seed=4),
+        "float64",
+    ),
+    "short numbers are looked at nearby": (
+        patch.object(sensitivity, "_nearby", lambda values, phase: values),
+        SHORT_NUMBERS,
+        "float16",
+    ),
+    "a kink within rounding is inconclusive": (
+        patch.object(Reference, "kinked", lambda self, dtype: set()),
+        chain(Input("x", (16, 4)), ("Linear", {"in_features": 4, "out_features": 12}), ("ReLU", {}), seed=143),
+        "float16",
+    ),
+    "what underflows may cross a kink": (
+        patch.object(sensitivity, "Rounding", lambda dtype: twin.Perturbation(2.0**-20, 0.0)),
+        TINY_WEIGHTS,
+        "float16",
+    ),
+    "what may overflow on the way is inconclusive": (
+        patch.object(Reference, "may_overflow", lambda self, dtype: False),
+        chain(Input("x", (2, 6), "wide"), ("LayerNorm", {"normalized_shape": [6]}), seed=7),
+        "float16",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", WITHOUT)
+def test_without_this_rule_a_right_layer_is_blamed(rule: str) -> None:
+    off, architecture, dtype = WITHOUT[rule]
+    for switch, agrees in ((nullcontext(), True), (off, False)):
+        with switch:
+            assert verify(architecture, dtype=dtype).agrees == agrees
+
+
+def bias_before_a_norm() -> TensorAgreement:
+    architecture = chain(
+        Input("x", (6, 3)), ("Linear", {"in_features": 3, "out_features": 4}), ("BatchNorm1d", {"num_features": 4})
+    )
+    (bias,) = (
+        t for t in verify(architecture).tensors if t.name == "bias" and t.against == "autograd" and t.node == "n0"
+    )
+    return bias
+
+
+def test_what_cancels_to_zero_agrees_without_digits() -> None:
+    bias = bias_before_a_norm()
+    assert (bias.verdict, bias.digits, bias.note) == ("agree", None, "zero but for rounding")
+    with patch.object(judging, "VAGUE", 0.0):
+        assert bias_before_a_norm().verdict == "inconclusive"
+
+
+def judge(got: float, want: float, bound: float, dtype: str = "float64", **how: Any) -> TensorAgreement:
+    names = {"node": "n", "op": "Linear", "kind": "parameter", "name": "weight"}
+    terms = how.pop("terms", abs(want))
+    as_arrays = (np.array([x]) for x in (got, want, bound))
+    got_array, want_array, bounds = as_arrays
+    return judged(
+        got_array, want_array, bound=bounds, terms=terms, dtype=dtype, labels=names, against="autograd", **how
+    )
+
+
+@pytest.mark.parametrize(
+    ("agreement", "verdict"),
+    [
+        (judge(1.05, 1.0, 0.09), "agree"),
+        (judge(1.05, 1.0, 0.11), "inconclusive"),
+        (judge(1.5, 1.0, 0.11), "inconclusive"),
+        (judge(2.0, 1.0, 0.11), "disagree"),
+        (judge(1e-9, 1e-10, 1e-8, terms=1.0), "agree"),
+        (judge(1e-7, 1e-10, 1e-8, terms=1.0), "disagree"),
+        (judge(1e-9, 1e-10, 1e-8, terms=1e-6), "inconclusive"),
+        (judge(0.0, 1e-310, 1e-310, terms=0.0), "agree"),
+        (judge(5.0, 1.0, 0.01, jumping=True), "inconclusive"),
+        (judge(5.0, 1.0, 0.01, overflowing=True), "inconclusive"),
+        (judge(inf, 1.0, 0.01, jumping=True), "disagree"),
+    ],
+)
+def test_what_is_certain_is_judged_and_the_rest_is_counted(agreement: TensorAgreement, verdict: str) -> None:
+    assert agreement.verdict == verdict
+
+
+def test_within_takes_equal_infinities_for_equal() -> None:
+    a = np.array([1.0, inf, np.nan])
+    assert within(a, a + 0.0, 0.0)
+    assert not within(a, np.array([1.0, -inf, np.nan]), 1.0)
+    assert not within(a, np.array([1.0, inf, 0.0]), 1.0)
+    assert not within(np.array([1.0]), np.array([1.2]), 0.1)
