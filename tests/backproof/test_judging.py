@@ -35,9 +35,6 @@ class Changed(NumPyImplementation):
         super().__init__()
         self.op, self.change = op, change
 
-    def complex_clean(self, node: Node) -> bool:
-        return False
-
     def forward(self, node: Node, parameters: Mapping[str, Array], inputs: Any, **options: Any) -> Pass:
         done = super().forward(node, parameters, inputs, **options)
         return done._replace(outputs=(self.change(inputs[0], done.outputs[0]),)) if node.op == self.op else done
@@ -65,7 +62,7 @@ def test_a_few_roundings_are_agreement_and_many_are_not() -> None:
 
 def test_roundings_of_a_long_sum_add_up() -> None:
     one_by_one = Changed("Mean", lambda x, y: np.asarray(x.ravel().cumsum(dtype=x.dtype)[-1] / x.dtype.type(x.size)))
-    architecture = chain(Input("x", (1 << 16,), "unit"), ("Mean", {}))
+    architecture = chain(Input("x", (1 << 15,), "unit"), ("Mean", {}))
     assert verify(architecture, one_by_one, "float32").agrees
     with patch.object(judging, "sqrt", lambda n: 0.0):
         assert not verify(architecture, one_by_one, "float32").agrees
@@ -95,28 +92,31 @@ def test_either_of_the_two_measurements_is_enough_if_the_other_sees_nothing() ->
 
 def test_a_suspicion_is_looked_at_thoroughly() -> None:
     with patch.object(Reference, "sensitivity", property(nothing_moves)):
-        assert verify(LINEAR, dtype="float32").agrees
+        assert all(t.verdict == "agree" for t in verify(LINEAR, dtype="float32").tensors)
         with patch.object(Reference, "thorough", property(nothing_moves)):
-            assert not verify(LINEAR, dtype="float32").agrees
+            assert not all(t.verdict == "agree" for t in verify(LINEAR, dtype="float32").tensors)
 
 
+# Values hang on the names, so these are the names that the generator gave.
 SHORT_NUMBERS = Architecture(
-    (Input("x", (1, 6), "ties"), Input("y", (6, 4), "ties")),
+    (Input("x0", (1, 6), "ties"), Input("x1", (6, 4), "ties")),
     (
-        Node("m", "MatMul", {}, ("x", "y")),
-        Node("r", "Reshape", {"shape": [1, 1, 1, 4]}, ("m",)),
-        Node("b", "BatchNorm2d", {"num_features": 1}, ("r",)),
+        Node("matmul1", "MatMul", {}, ("x0", "x1")),
+        Node("reshape5", "Reshape", {"shape": [1, 1, 1, 4]}, ("matmul1",)),
+        Node("batchnorm2d6", "BatchNorm2d", {"num_features": 1}, ("reshape5",)),
     ),
-    ("b",),
+    ("batchnorm2d6",),
     2503559086,
 )
 TINY_WEIGHTS = Architecture(
-    (Input("x", (1, 2), "wide"), Input("y", (2, 2)), Input("z", (2, 1))),
+    (Input("x0", (1, 2), "wide"), Input("x1", (2, 2)), Input("x2", (2, 1))),
     (
-        Node("a", "MultiheadAttention", {"embed_dim": 2, "num_heads": 1, "vdim": 1}, ("x", "y", "z")),
-        Node("e", "ELU", {"alpha": 0.0}, ("a.1",)),
+        Node(
+            "multiheadattention", "MultiheadAttention", {"embed_dim": 2, "num_heads": 1, "vdim": 1}, ("x0", "x1", "x2")
+        ),
+        Node("elu", "ELU", {"alpha": 0.0}, ("multiheadattention.1",)),
     ),
-    ("e",),
+    ("elu",),
     1,
 )
 WITHOUT = {
@@ -205,7 +205,8 @@ def test_what_is_certain_is_judged_and_the_rest_is_counted(agreement: TensorAgre
 
 def test_within_takes_equal_infinities_for_equal() -> None:
     a = np.array([1.0, inf, np.nan])
-    assert within(a, a + 0.0, 0.0)
-    assert not within(a, np.array([1.0, -inf, np.nan]), 1.0)
-    assert not within(a, np.array([1.0, inf, 0.0]), 1.0)
+    with np.errstate(invalid="ignore"):
+        assert within(a, a + 0.0, 0.0)
+        assert not within(a, np.array([1.0, -inf, np.nan]), 1.0)
+        assert not within(a, np.array([1.0, inf, 0.0]), 1.0)
     assert not within(np.array([1.0]), np.array([1.2]), 0.1)
