@@ -53,7 +53,10 @@ def table(document: Mapping[str, Any]) -> Table:
 def _show_failure(console: Console, failure: Mapping[str, Any]) -> None:
     name = f"{failure['culprit']} ({failure['op']})" if failure["culprit"] else "the composition"
     what = failure["failure"] or failure["diagnosis"] or "disagrees"
-    console.print(f"[red]{escape(name)}[/] in {failure['dtype']}: {escape(what)}", highlight=False)
+    lines = (failure["fault"], what) if failure["culprit"] and failure["fault"] else (what,)
+    console.print(f"[red]{escape(name)}[/] in {failure['dtype']}: {escape(lines[0])}", highlight=False)
+    for line in lines[1:]:
+        console.print(f"  {escape(line)}", highlight=False)
     # The culprit's own arrays say most; the rest is what it did to those around it.
     ranked = sorted(failure["tensors"], key=lambda t: not t["tensor"].startswith(f"{failure['culprit']}:"))
     for tensor in ranked[:3]:

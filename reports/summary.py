@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.agreement import Agreement, TensorAgreement
+from reports.agreement import FAULTS, Agreement, TensorAgreement
 
 SCHEMA = 1
 MOST_DIGITS, PER_DIGIT = 16, 4
@@ -93,6 +93,7 @@ class Summary:
                         "dtype": agreement.dtype,
                         "culprit": agreement.culprit,
                         "op": agreement.op,
+                        "fault": FAULTS[agreement.fault] if agreement.fault else None,
                         "diagnosis": agreement.diagnosis,
                         "failure": agreement.failure,
                         "tensors": [_shown(tensor) for tensor in agreement.disagreements[:20]],
