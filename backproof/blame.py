@@ -9,7 +9,7 @@ import numpy as np
 from backproof.composition import explain
 from backproof.differencing import at_every_coordinate
 from backproof.evidence import gather
-from backproof.examination import Examination
+from backproof.examination import PYTORCH, Examination
 from backproof.implementations import Completed, TorchImplementation
 from backproof.running import WrongArray
 from reference import Node, Tensor
@@ -38,6 +38,9 @@ def blame(examination: Examination) -> Blame:
             return found
     if any(verdict.verdict == "disagree" for verdict in examination.whole_verdicts.values()):
         return Blame(None, "composition", explain(examination))
+    wrong = [against for against, verdict in examination.end_to_end.items() if verdict.verdict == "disagree"]
+    if wrong == [PYTORCH]:
+        return Blame(None, "reference", "PyTorch's gradient of the whole network contradicts its own forward")
     return Blame(
         None, None, "every array agrees with PyTorch, but the whole gradient is not the derivative of the whole"
     )

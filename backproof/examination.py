@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ALONE = "autograd, node alone"
 ITSELF = "itself"
+PYTORCH = "autograd against differences"
 Verdicts = dict[Tensor, TensorAgreement]
 
 
@@ -53,8 +54,7 @@ class Examination:
             yield from self.alone(node).values()
             yield from self.differences(node).values()
             yield self._behaviour(node)
-        if self.dtype == "float64":
-            yield from self._end_to_end()
+        yield from self.end_to_end.values()
 
     @cached_property
     def whole(self) -> Run:
@@ -199,19 +199,21 @@ class Examination:
         verdict: Verdict = "disagree" if found else "agree"
         return TensorAgreement(node.name, node.op, "behaviour", "", ITSELF, verdict, note=found.words if found else "")
 
-    def _end_to_end(self) -> Iterator[TensorAgreement]:
+    @cached_property
+    def end_to_end(self) -> dict[str, TensorAgreement]:
         """Is the whole gradient the derivative of the whole network? One random direction, for both witnesses.
 
-        The nodes alone say nothing of the wiring; here an error in it shows, and an error of PyTorch's does.
+        The nodes alone say nothing of the wiring; here an error in it shows, or one of PyTorch's. In float64 alone.
         """
-        if not finite(self.reference.run):
-            return
+        found: dict[str, TensorAgreement] = {}
+        if self.dtype != "float64" or not finite(self.reference.run):
+            return found
         for gradients, forward, against in (
             (self.whole, self._outputs, "differences"),
-            (self.reference.run, self.verification.twin.forward, "autograd against differences"),
+            (self.reference.run, self.verification.twin.forward, PYTORCH),
         ):
             estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference)
-            yield judged(
+            found[against] = judged(
                 np.asarray(claimed),
                 np.clip(claimed, estimate.lower[0], estimate.upper[0]),
                 bound=estimate.bound[0] + rounding(sensitivity, "float64", self.reference.accumulation),
@@ -220,6 +222,7 @@ class Examination:
                 labels={"node": "", "op": "", "kind": "direction", "name": "all"},
                 against=against,
             )
+        return found
 
     def _outputs(self, values: Values) -> dict[str, Array]:
         return outputs(self.implementation, self.verification.twin, values, "float64")
