@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from backproof.generator import architectures, random_architecture
     from backproof.implementations import Implementation, NumPyImplementation, Pass, TorchImplementation
-    from backproof.verification import Unsupported, verify
+    from backproof.verification import verify
+    from backproof.witnesses import Unsupported
     from reference import Architecture, ArchitectureError, Input, Node
 
 __version__ = "0.1.0"
@@ -37,7 +38,7 @@ _HOME = {
     "NumPyImplementation": "backproof.implementations",
     "Pass": "backproof.implementations",
     "TorchImplementation": "backproof.implementations",
-    "Unsupported": "backproof.verification",
+    "Unsupported": "backproof.witnesses",
     "architectures": "backproof.generator",
     "random_architecture": "backproof.generator",
     "verify": "backproof.verification",

@@ -70,7 +70,7 @@ def _numbers(examination: Examination, node: Node) -> Blame | None:
 
 def _against_both(examination: Examination, node: Node, wrong: list[Tensor]) -> Blame:
     """The forward is PyTorch's and the backward its derivative, yet autograd differs: at a kink, or wrongly."""
-    alone = examination.verification.alone[node.name]
+    alone = examination.witnesses.alone[node.name]
     derivatives = at_every_coordinate(Completed(TorchImplementation()), node, alone)
     for name in wrong:
         if name in derivatives and not derivatives[name].coordinates.kinks.any():
@@ -82,7 +82,7 @@ def _against_both(examination: Examination, node: Node, wrong: list[Tensor]) -> 
 
 def _why(examination: Examination, node: Node, wrong: list[Tensor]) -> str | None:
     """Diagnose wrong arrays of a node by the one that tells most."""
-    alone, single = examination.verification.alone[node.name], examination.single(node)
+    alone, single = examination.witnesses.alone[node.name], examination.single(node)
     return most_telling(
         Suspect(
             called(name, examination),
@@ -102,7 +102,7 @@ def malformed(examination: Examination, error: WrongArray) -> Blame:
     fault: Fault = "forward" if error.kind == "output" else "backward"
     own = Tensor("input", f"{node.name}_input{error.name}", "0")
     name = own if error.kind == "input" else Tensor(error.kind, node.name, error.name)
-    alone = examination.verification.alone[node.name]
+    alone = examination.witnesses.alone[node.name]
     try:
         examination.single(node)
     except WrongArray as again:

@@ -18,7 +18,8 @@ from backproof.generator import drawable, random_architecture
 from backproof.implementations import Verifiable, load
 from backproof.reproduction import reproduction
 from backproof.shrinking import shrink_failure
-from backproof.verification import DTYPES, Unsupported, Verification
+from backproof.verification import DTYPES, Verification
+from backproof.witnesses import Unsupported
 from reference import Architecture, Node
 from reference.ops import STRUCTURAL
 from reports import Agreement

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
+from backproof.examination import Examination
 from backproof.judging import within
 from reference import Run, Tensor
 from reference.twin import Use
-
-if TYPE_CHECKING:
-    from backproof.examination import Examination
 
 UNEXPLAINED = "every node agrees alone: the composition is wrong"
 Uses = Mapping[str, list[Use]]
@@ -31,7 +28,7 @@ def explain(examination: Examination) -> str:
     for words, counted in _mistakes(examination):
         if not counted:
             continue
-        run = examination.verification.twin.run(examination.reference.values, counted=counted)
+        run = examination.witnesses.twin.run(examination.reference.values, counted=counted)
         if _explains(examination, run, wrong):
             early = [name for name in run.tensors if name not in wrong and not _near(examination, run, name)]
             return f"{UNEXPLAINED}: {words}{_order(early)}"
@@ -104,7 +101,7 @@ def _of_one_node(uses: list[Use]) -> list[Use]:
 
 def _branches(examination: Examination) -> Uses:
     """Every array that is used more than once, with its uses in order; the cotangent of an output is one."""
-    architecture = examination.verification.architecture
+    architecture = examination.witnesses.architecture
     uses: dict[str, list[Use]] = {}
     taken = [(reference, (node.name, str(i))) for node in architecture.nodes for i, reference in enumerate(node.inputs)]
     for reference, use in (*taken, *((reference, ("", reference)) for reference in architecture.outputs)):
@@ -115,7 +112,7 @@ def _branches(examination: Examination) -> Uses:
 
 def _tied(examination: Examination) -> Uses:
     """Every parameter that several nodes use."""
-    reference = examination.verification.reference
+    reference = examination.witnesses.reference
     uses: dict[str, list[Use]] = {}
     for node in examination.nodes:
         for name in reference.values.parameters.get(node.owner, {}):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,13 +13,11 @@ from backproof.behaviour import Misbehaviour, misbehaviour
 from backproof.differencing import along_one_direction
 from backproof.judging import AT_A_KINK, judged, rounding
 from backproof.running import outputs, run
+from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.run import Array
 from reports import TensorAgreement
 from reports.agreement import Verdict
-
-if TYPE_CHECKING:
-    from backproof.verification import Verification
 
 ALONE = "autograd, node alone"
 ITSELF = "itself"
@@ -32,16 +30,16 @@ class Examination:
 
     Parameters
     ----------
-    verification
+    witnesses
         Implementation, architecture, reference and finite differences.
     dtype
         In which the implementation runs.
     """
 
-    def __init__(self, verification: Verification, dtype: str) -> None:
-        self.verification = verification
-        self.implementation, self.reference = verification.implementation, verification.reference
-        self.nodes = verification.architecture.nodes
+    def __init__(self, witnesses: Witnesses, dtype: str) -> None:
+        self.witnesses = witnesses
+        self.implementation, self.reference = witnesses.implementation, witnesses.reference
+        self.nodes = witnesses.architecture.nodes
         self.dtype = dtype
         self._runs: dict[str, Run] = {}
         self._verdicts: dict[str, tuple[Verdicts, Verdicts]] = {}
@@ -59,12 +57,12 @@ class Examination:
     @cached_property
     def whole(self) -> Run:
         """The implementation's run of the whole network."""
-        return run(self.implementation, self.verification.twin, self.reference.values, self.dtype).run
+        return run(self.implementation, self.witnesses.twin, self.reference.values, self.dtype).run
 
     def single(self, node: Node) -> Run:
         """The implementation's run of one node alone, on PyTorch's own numbers."""
         if node.name not in self._runs:
-            alone = self.verification.alone[node.name]
+            alone = self.witnesses.alone[node.name]
             self._runs[node.name] = run(self.implementation, alone.twin, alone.values, self.dtype).run
         return self._runs[node.name]
 
@@ -74,7 +72,7 @@ class Examination:
         verdicts = self._against_autograd(self.reference, self.whole)
         if not self.implementation.runs_whole_networks:
             return verdicts
-        shown = {Tensor("output", *map(str, slot)) for slot in map(self._slot, self.verification.architecture.outputs)}
+        shown = {Tensor("output", *map(str, slot)) for slot in map(self._slot, self.witnesses.architecture.outputs)}
         # What goes on inside is not everybody's to show.
         return {
             name: verdict
@@ -83,20 +81,20 @@ class Examination:
         }
 
     def _slot(self, reference: str) -> tuple[str, int]:
-        return self.verification.architecture.slot(reference)
+        return self.witnesses.architecture.slot(reference)
 
     def alone(self, node: Node) -> Verdicts:
         """Every array of one node alone against autograd."""
-        return self._witnesses(node)[0]
+        return self._numbers(node)[0]
 
     def differences(self, node: Node) -> Verdicts:
         """Is the backward of a node the derivative of its own forward? Every coordinate of every array."""
-        return self._witnesses(node)[1]
+        return self._numbers(node)[1]
 
-    def _witnesses(self, node: Node) -> tuple[Verdicts, Verdicts]:
+    def _numbers(self, node: Node) -> tuple[Verdicts, Verdicts]:
         """What autograd and differences say of one node alone."""
         if node.name not in self._verdicts:
-            autograd = self._against_autograd(self.verification.alone[node.name], self.single(node))
+            autograd = self._against_autograd(self.witnesses.alone[node.name], self.single(node))
             differences = dict(self._against_differences(node))
             for name, verdict in differences.items():
                 if verdict.verdict == "disagree" and autograd[name].note == AT_A_KINK:
@@ -156,15 +154,15 @@ class Examination:
         return {"node": name.node, "op": "", "kind": name.kind, "name": name.name}
 
     def _against_differences(self, node: Node) -> Iterator[tuple[Tensor, TensorAgreement]]:
-        finite_forward = finite(self.verification.alone[node.name].run)
-        for name, derivative in self.verification.estimates[node.name].items():
+        finite_forward = finite(self.witnesses.alone[node.name].run)
+        for name, derivative in self.witnesses.estimates[node.name].items():
             if not finite_forward and not np.isfinite(derivative.coordinates.value).all():
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
             verdict = self._derivative(node, name, thorough=False)
             yield name, self._derivative(node, name, thorough=True) if verdict.verdict == "disagree" else verdict
 
     def _derivative(self, node: Node, name: Tensor, thorough: bool) -> TensorAgreement:
-        reference, derivative = self.verification.alone[node.name], self.verification.estimates[node.name][name]
+        reference, derivative = self.witnesses.alone[node.name], self.witnesses.estimates[node.name][name]
         known = reference.thorough if thorough else reference.sensitivity
         terms = max(known[name], float(derivative.coordinates.size.max(initial=0.0)))
         noise = rounding(terms, self.dtype, reference.accumulation)
@@ -188,7 +186,7 @@ class Examination:
     def misbehaviour(self, node: Node) -> Misbehaviour | None:
         """What one node does besides computing."""
         if node.name not in self._misbehaviour:
-            alone = self.verification.alone[node.name]
+            alone = self.witnesses.alone[node.name]
             self._misbehaviour[node.name] = misbehaviour(
                 self.implementation, node, alone, self.dtype, lambda name, thorough: self.bound(alone, name, thorough)
             )
@@ -210,7 +208,7 @@ class Examination:
             return found
         for gradients, forward, against in (
             (self.whole, self._outputs, "differences"),
-            (self.reference.run, self.verification.twin.forward, PYTORCH),
+            (self.reference.run, self.witnesses.twin.forward, PYTORCH),
         ):
             estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference)
             found[against] = judged(
@@ -225,7 +223,7 @@ class Examination:
         return found
 
     def _outputs(self, values: Values) -> dict[str, Array]:
-        return outputs(self.implementation, self.verification.twin, values, "float64")
+        return outputs(self.implementation, self.witnesses.twin, values, "float64")
 
 
 def finite(run: Run) -> bool:
