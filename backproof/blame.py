@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -11,18 +13,18 @@ from backproof.differencing import at_every_coordinate
 from backproof.evidence import gather
 from backproof.examination import PYTORCH, Examination
 from backproof.implementations import Completed, TorchImplementation
-from backproof.running import WrongArray
+from backproof.running import ImplementationFailed, WrongArray
 from reference import Node, Tensor
 from reports import Suspect, diagnose, most_telling
 from reports.agreement import Fault
 
 
 class Blame(NamedTuple):
-    """Which node is wrong (None: none is, alone), in what, and what the mistake looks like."""
+    """Which node is wrong (None: none is, alone), in what, and what the mistake looks like: found out when asked."""
 
-    node: Node | None
-    fault: Fault | None
-    diagnosis: str | None
+    node: Node | None = None
+    fault: Fault | None = None
+    diagnosis: Callable[[], str | None] = lambda: None
 
 
 def blame(examination: Examination) -> Blame:
@@ -37,12 +39,12 @@ def blame(examination: Examination) -> Blame:
         if found is not None:
             return found
     if any(verdict.verdict == "disagree" for verdict in examination.whole_verdicts.values()):
-        return Blame(None, "composition", explain(examination))
+        return Blame(None, "composition", partial(explain, examination))
     wrong = [against for against, verdict in examination.end_to_end.items() if verdict.verdict == "disagree"]
     if wrong == [PYTORCH]:
-        return Blame(None, "reference", "PyTorch's gradient of the whole network contradicts its own forward")
+        return Blame(None, "reference", lambda: "PyTorch's gradient of the whole network contradicts its own forward")
     return Blame(
-        None, None, "every array agrees with PyTorch, but the whole gradient is not the derivative of the whole"
+        diagnosis=lambda: "all arrays are PyTorch's, but the whole gradient is not the derivative of the whole"
     )
 
 
@@ -52,19 +54,18 @@ def _numbers(examination: Examination, node: Node) -> Blame | None:
     misbehaviour = examination.misbehaviour(node)
     # A run that spoils its values is right nowhere; where a single run is right, what is kept goes wrong.
     if misbehaviour is not None and (misbehaviour.spoils or not wrong):
-        return Blame(node, "state", misbehaviour.words)
+        return Blame(node, "state", lambda: misbehaviour.words)
     ahead = [name for name in wrong if name.kind in ("output", "update")]
     back = [name for name in wrong if name not in ahead]
     if ahead:
         fault: Fault = "function" if not derivative else "both" if back else "forward"
-        return Blame(node, fault, _why(examination, node, ahead))
+        return Blame(node, fault, partial(_why, examination, node, ahead))
     if back and not derivative:
         return _against_both(examination, node, back)
     if back:
-        return Blame(node, "backward", _why(examination, node, back))
+        return Blame(node, "backward", partial(_why, examination, node, back))
     if derivative:
-        what = "it agrees with PyTorch, but is not the derivative of its own forward"
-        return Blame(node, "forward", what)
+        return Blame(node, "forward", lambda: "it agrees with PyTorch, but is not the derivative of its own forward")
     return None
 
 
@@ -76,8 +77,12 @@ def _against_both(examination: Examination, node: Node, wrong: list[Tensor]) -> 
         if name in derivatives and not derivatives[name].coordinates.kinks.any():
             claims = derivatives[name].claims(alone.run.tensors[name], examination.bound(alone, name))
             if not all(claim.holds for claim in claims):
-                return Blame(node, "reference", f"PyTorch's {called(name, examination)} contradicts its own forward")
-    return Blame(node, "backward", _why(examination, node, wrong))
+                return Blame(node, "reference", partial(_pytorch, examination, name))
+    return Blame(node, "backward", partial(_why, examination, node, wrong))
+
+
+def _pytorch(examination: Examination, name: Tensor) -> str:
+    return f"PyTorch's {called(name, examination)} contradicts its own forward"
 
 
 def _why(examination: Examination, node: Node, wrong: list[Tensor]) -> str | None:
@@ -97,20 +102,27 @@ def _why(examination: Examination, node: Node, wrong: list[Tensor]) -> str | Non
 
 
 def malformed(examination: Examination, error: WrongArray) -> Blame:
-    """Blame a node for an array that cannot be compared, and say what its shape tells."""
-    node = error.node
+    """Blame a node for an array that cannot be compared."""
     fault: Fault = "forward" if error.kind == "output" else "backward"
+    return Blame(error.node, fault, partial(_misshapen, examination, error))
+
+
+def _misshapen(examination: Examination, error: WrongArray) -> str:
+    """Say what the shape of an array tells, by the array that comes on the numbers that PyTorch knows."""
+    node = error.node
     own = Tensor("input", f"{node.name}_input{error.name}", "0")
     name = own if error.kind == "input" else Tensor(error.kind, node.name, error.name)
     alone = examination.witnesses.alone[node.name]
+    told: str | None = str(error)
     try:
         examination.single(node)
     except WrongArray as again:
         if (again.kind, again.name) == (error.kind, error.name) and isinstance(again.found, np.ndarray):
             bound, evidence = examination.bound(alone, name), gather(node, alone, name)
             told = diagnose(again.found, alone.run.tensors[name], bound, evidence)
-            return Blame(node, fault, f"{called(name, examination)} {told}")
-    return Blame(node, fault, f"{called(name, examination)} {error}")
+    except ImplementationFailed:
+        pass  # it does not even fail twice in the same way
+    return f"{called(name, examination)} {told}"
 
 
 def called(name: Tensor, examination: Examination) -> str:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from backproof.implementations import Verifiable
 from backproof.simplifying import PASSES, Document, Pass, size
-from backproof.verification import verify
+from backproof.verification import Verification
 from reference import Architecture, ArchitectureError, Twin
 from reports import Agreement
 from reports.agreement import Fault
@@ -132,14 +132,14 @@ def shrink_failure(architecture: Architecture, implementation: str | Verifiable,
     ValueError
         It does not fail.
     """
-    first = verify(architecture, implementation, dtype)
+    first = Verification(architecture, implementation).agreement(dtype, explain=False)
     if first.agrees:
         raise ValueError(f"architecture {architecture.digest[:12]} does not fail again")
     symptom = Symptom.of(first)
 
     def fails(candidate: Architecture) -> bool:
         try:
-            return symptom.shown_by(verify(candidate, implementation, dtype))
+            return symptom.shown_by(Verification(candidate, implementation).agreement(dtype, explain=False))
         except Exception:  # PyTorch refuses the values, or the implementation the architecture: not this failure
             return False
 

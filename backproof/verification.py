@@ -49,24 +49,25 @@ def verify(
 class Verification(Witnesses):
     """The witnesses on one architecture, and what they say in each dtype."""
 
-    def agreement(self, dtype: str) -> Agreement:
-        """Verify in one dtype."""
+    def agreement(self, dtype: str, explain: bool = True) -> Agreement:
+        """Verify in one dtype; a diagnosis, which takes longest where something is wrong, can be left out."""
         if dtype not in DTYPES:
             raise Unsupported(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
         started = perf_counter()
         examination = Examination(self, dtype)
         tensors: tuple[TensorAgreement, ...] = ()
-        found, failure = Blame(None, None, None), None
+        found, failure = Blame(), None
         with np.errstate(all="ignore"):  # overflow and NaN are findings, compared by place, not warnings
             try:
                 tensors = tuple(examination.tensors())
                 if any(t.verdict == "disagree" for t in tensors):
                     found = blame(examination)
             except ImplementationFailed as error:
-                found, failure = Blame(error.node, None, None), str(error)
+                found, failure = Blame(error.node), str(error)
             except WrongArray as error:
                 found = malformed(examination, error)
                 tensors = (_malformed(error, dtype),)
+            diagnosis = found.diagnosis() if explain else None
         return Agreement(
             architecture=self.architecture.to_dict(),
             digest=self.architecture.digest,
@@ -77,7 +78,7 @@ class Verification(Witnesses):
             culprit=found.node.name if found.node else None,
             op=found.node.op if found.node else None,
             fault=found.fault,
-            diagnosis=found.diagnosis,
+            diagnosis=diagnosis,
             failure=failure,
         )
 

@@ -64,7 +64,7 @@ class Perturbation:
         angle = 12345.678 * x + self.phase
         if self.apart:
             angle = angle + torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape)
-        return self.size * torch.sin(angle)
+        return torch.nan_to_num(self.size * torch.sin(angle))  # infinities stay what they are
 
 
 @dataclass(frozen=True)
