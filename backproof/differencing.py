@@ -254,7 +254,9 @@ def _sample(name: Tensor, shape: tuple[int, ...], seed: int) -> tuple[Array, Arr
     return np.sort(list(drawn)[:COORDINATES]), _signs(seed, label, DIRECTIONS, size)
 
 
-def along_one_direction(forward: Forward, gradients: Run, reference: Reference) -> tuple[Estimate, float, float]:
+def along_one_direction(
+    forward: Forward, gradients: Run, reference: Reference
+) -> tuple[Estimate, float, Callable[[bool], float]]:
     """Differentiate a whole network along one random direction through all its parameters and inputs at once.
 
     Inputs that sit on kinks on purpose, and what conventions keep from being a derivative, are not moved.
@@ -262,13 +264,13 @@ def along_one_direction(forward: Forward, gradients: Run, reference: Reference) 
     Returns
     -------
     estimate, claimed, sensitivity
-        What the forward says; what ``gradients`` say; how far rounding may move the latter.
+        What the forward says; what ``gradients`` say; how far rounding may move the latter, by a few looks or by many.
     """
     values, architecture = reference.values, reference.twin.architecture
     still = {i.name for i in architecture.inputs if i.domain == "ties"}
     unmoved = {(node.owner, name) for node in architecture.nodes for name in convention(node)}
     directions: dict[Tensor, Array] = {}
-    claimed = sensitivity = 0.0
+    claimed = 0.0
     for name in reference.run.tensors:
         if name.kind not in ("parameter", "input") or name.node in still or (name.node, name.name) in unmoved:
             continue
@@ -276,7 +278,6 @@ def along_one_direction(forward: Forward, gradients: Run, reference: Reference) 
         directions[name] = rng.standard_normal(reference.run.tensors[name].shape)
         if name in gradients.tensors:
             claimed += float((gradients.tensors[name] * directions[name]).sum())
-        sensitivity += reference.sensitivity[name] * float(np.abs(directions[name]).sum())
 
     def at(t: float) -> Array:
         parameters = {
@@ -294,4 +295,12 @@ def along_one_direction(forward: Forward, gradients: Run, reference: Reference) 
         return np.concatenate([(c * outputs[r]).reshape(-1) for r, c in values.cotangents.items()])
 
     estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)])
+
+    def sensitivity(thorough: bool) -> float:
+        return sum(
+            (max(reference.thorough[name], reference.cancelled[name]) if thorough else reference.sensitivity[name])
+            * float(np.abs(direction).sum())
+            for name, direction in directions.items()
+        )
+
     return estimate, claimed, sensitivity

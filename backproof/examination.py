@@ -15,7 +15,7 @@ from backproof.judging import AT_A_KINK, judged, rounding
 from backproof.running import outputs, run
 from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
-from reference.run import Array
+from reference.run import Array, magnitude
 from reports import TensorAgreement
 from reports.agreement import Verdict
 
@@ -140,8 +140,30 @@ class Examination:
 
     def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> float:
         """How far rounding may move an array."""
-        known = reference.thorough if thorough else reference.sensitivity
-        return rounding(known[name], self.dtype, reference.accumulation)
+        return rounding(self._sensitivity(reference, name, thorough), self.dtype, reference.accumulation)
+
+    def _sensitivity(self, reference: Reference, name: Tensor, thorough: bool) -> float:
+        if not thorough:
+            return reference.sensitivity[name]
+        own = max(reference.thorough[name], reference.cancelled[name] if self.dtype == "float64" else 0.0)
+        if reference is not self.reference or name.kind in ("output", "update"):
+            return own
+        return max(own, sum(self._passed_on(node, name) for node in self.nodes))
+
+    def _passed_on(self, node: Node, name: Tensor) -> float:
+        """What a gradient inherits of what was lost before it arrived at a node that uses the array."""
+        alone, used = self.witnesses.alone[node.name], [self._slot(reference) for reference in node.inputs]
+        takes = [Tensor("parameter", node.name, name.name)] if name[:2] == ("parameter", node.owner) else []
+        if name.kind != "parameter":
+            here = (name.node, int(name.name))
+            takes = [Tensor("input", f"{node.name}_input{i}", "0") for i, slot in enumerate(used) if slot == here]
+        arrived = [
+            max(magnitude(array), self.reference.thorough[adjoint], self.reference.cancelled[adjoint])
+            for adjoint, array in self.reference.run.tensors.items()
+            if adjoint[:2] == ("adjoint", node.name)
+        ]
+        own = sum(self._sensitivity(alone, take, thorough=True) for take in takes if take in alone.run.tensors)
+        return max(arrived, default=0.0) * own
 
     def labels(self, name: Tensor) -> dict[str, Any]:
         """What to call an array, in the words of :class:`reports.TensorAgreement`."""
@@ -163,8 +185,7 @@ class Examination:
 
     def _derivative(self, node: Node, name: Tensor, thorough: bool) -> TensorAgreement:
         reference, derivative = self.witnesses.alone[node.name], self.witnesses.estimates[node.name][name]
-        known = reference.thorough if thorough else reference.sensitivity
-        terms = max(known[name], float(derivative.coordinates.size.max(initial=0.0)))
+        terms = max(self._sensitivity(reference, name, thorough), float(derivative.coordinates.size.max(initial=0.0)))
         noise = rounding(terms, self.dtype, reference.accumulation)
         verdicts = [
             claim.told(
@@ -211,15 +232,23 @@ class Examination:
             (self.reference.run, self.witnesses.twin.forward, PYTORCH),
         ):
             estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference)
-            found[against] = judged(
-                np.asarray(claimed),
-                np.clip(claimed, estimate.lower[0], estimate.upper[0]),
-                bound=estimate.bound[0] + rounding(sensitivity, "float64", self.reference.accumulation),
-                terms=max(sensitivity, float(estimate.size[0])),
-                dtype="float64",
-                labels={"node": "", "op": "", "kind": "direction", "name": "all"},
-                against=against,
-            )
+            for thorough in (False, True):
+                moved = sensitivity(thorough)
+                found[against] = judged(
+                    np.asarray(claimed),
+                    np.clip(claimed, estimate.lower[0], estimate.upper[0]),
+                    bound=estimate.bound[0] + rounding(moved, "float64", self.reference.accumulation),
+                    terms=max(moved, float(estimate.size[0])),
+                    dtype="float64",
+                    labels={"node": "", "op": "", "kind": "direction", "name": "all"},
+                    against=against,
+                )
+                if found[against].verdict != "disagree":
+                    break
+            lost = (x for name, x in self.reference.cancelled.items() if name.kind == "output")
+            if found[against].verdict == "disagree" and any(lost):
+                told = "the forward rounds more coarsely than its size tells"
+                found[against] = replace(found[against], verdict="inconclusive", note=told)
         return found
 
     def _outputs(self, values: Values) -> dict[str, Array]:

@@ -20,6 +20,7 @@ Terms: TypeAlias = Callable[[Array], Array]
 
 EPS = float(np.finfo(np.float64).eps)
 COMPLEX_STEP = 2.0**-520  # its square underflows, so the step has no truncation error at all
+UNDERFLOW = float(np.finfo(np.float64).smallest_subnormal) / COMPLEX_STEP
 ROUNDING = 8.0
 
 
@@ -58,14 +59,15 @@ def complex_step(function: Terms, x: Array, directions: Iterable[Array] | None =
 
     Source: Squire and Trapp, SIAM Review 40 (1998).
     """
-    found = []
+    found, underflow = [], 0.0
     with np.errstate(all="ignore"):
         for d in _units(x) if directions is None else directions:
             slopes = function(x + 1j * COMPLEX_STEP * d).imag / COMPLEX_STEP
             found.append((slopes.sum(), np.abs(slopes).sum()))
+            underflow = slopes.size * UNDERFLOW
     shape = x.shape if directions is None else (-1,)
     value, size = (column.reshape(shape) for column in np.array(found, dtype=np.float64).reshape(-1, 2).T)
-    return Estimate(value, ROUNDING * EPS * size, value, value, size)
+    return Estimate(value, ROUNDING * EPS * size + underflow, value, value, size)
 
 
 def finite_difference(function: Terms, x: Array, directions: Iterable[Array] | None = None) -> Estimate:

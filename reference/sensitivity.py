@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 from reference.run import Array, Kind, Run, Tensor, magnitude
-from reference.twin import Perturbation, Rounding, Twin
+from reference.twin import Blur, Perturbation, Rounding, Twin
 from reference.values import Values, representable
 
 PROBE = 2.0**-30
 QUICK, MANY = (0, 1, 2), tuple(range(3, 24))
 """Phases of the disturbances: a few are enough for most arrays, many settle a suspicion."""
 NEAR = 2.0**-12
+LOST = 1e-3
 ULP = float(np.finfo(np.float32).eps)
 
 
@@ -51,7 +52,21 @@ class Reference:
         """Largest movement over the entries of each array, per unit of relative rounding; seen a few times."""
         between = _largest(self._moved(Perturbation(PROBE, phase) for phase in QUICK))
         within = self._within(self.values)
-        return {name: max(far, within[name]) for name, far in between.items()}
+        return {name: max(far, within[name], magnitude(self.run.tensors[name])) for name, far in between.items()}
+
+    @cached_property
+    def cancelled(self) -> dict[Tensor, float]:
+        """Where float32 keeps less than three digits of an entry, how much may have cancelled there; else 0.
+
+        In the tail of ``1 + erf x``, say, the error in float32 cannot grow any further, so it says too little of
+        float64, where it is a few units of the 1: what cancels is at most as large as its like.
+        """
+        lost = {name: not magnitude(array) for name, array in self.run.tensors.items()}
+        for phase in QUICK:
+            coarse = self.twin.run(self.values, "float32", Perturbation(ULP, phase)).tensors
+            for name, array in self.run.tensors.items():
+                lost[name] |= bool((_gaps(array, coarse[name]) > LOST * np.abs(array)).any())
+        return {name: self.magnitude(name.kind) if gone else 0.0 for name, gone in lost.items()}
 
     @cached_property
     def thorough(self) -> dict[Tensor, float]:
@@ -83,7 +98,8 @@ class Reference:
         """Return the arrays that jump when all is disturbed by 4 or 32 units of rounding: so near lies a kink or a tie.
 
         They move ten times farther than their sensitivity says; integers move at all. Half of the disturbances tell
-        equal numbers apart: where a tie is computed, not given, rounding may break it. And one rounds to the dtype.
+        equal numbers apart: where a tie is computed, not given, rounding may break it. One rounds to the dtype. And in
+        float64 some move what has lost digits by what cancelled in it: a tail that underflows to 0 is not on a kink.
         """
         eps = float(np.finfo(dtype).eps)
         relative = [
@@ -92,7 +108,9 @@ class Reference:
             for apart in (False, True)
             for phase in range(4)
         ]
-        moved = self._moved([*relative, Rounding(dtype)])
+        amounts = {n.node: 8 * eps * x for n, x in self.cancelled.items() if x and n.kind == "output"}
+        blurred = [Blur(amounts, phase, eps) for phase in range(4)] if amounts and dtype == "float64" else []
+        moved = self._moved([*relative, Rounding(dtype), *blurred])
         real = {name: self.run.tensors[name].dtype.kind == "f" for name in moved}
         return {name for name, far in moved.items() if max(far) > 10 * self.thorough[name] * real[name]}
 
@@ -112,7 +130,7 @@ class Reference:
 
     def _moved(
         self,
-        disturbances: Iterable[Perturbation | Rounding],
+        disturbances: Iterable[Perturbation | Rounding | Blur],
         dtype: str = "float64",
         values: Values | None = None,
         exact: Run | None = None,

@@ -87,6 +87,26 @@ class Rounding:
         return x + (torch.where(fixed.abs() < 8 * limits.tiny * limits.eps, 0, rounded) - fixed)
 
 
+@dataclass(frozen=True)
+class Blur:
+    """Moves the outputs of some nodes by up to an absolute amount, ``amounts`` by node: what cancelled in them."""
+
+    amounts: Mapping[str, float]
+    phase: float
+    size: float
+
+    def __call__(self, x: TorchTensor) -> TorchTensor:
+        """Leave all else as it is."""
+        return x
+
+    def output(self, x: TorchTensor, node: str) -> TorchTensor:
+        """Move an output of a node."""
+        if node not in self.amounts or not x.is_floating_point():
+            return x
+        places = torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape)
+        return x + self.amounts[node] * torch.sin(12345.678 * places + self.phase)
+
+
 class Twin:
     """An architecture in PyTorch.
 
@@ -214,7 +234,7 @@ class Twin:
         self,
         values: Values,
         dtype: str = "float64",
-        perturb: Perturbation | Rounding | None = None,
+        perturb: Perturbation | Rounding | Blur | None = None,
         counted: Mapping[Use, float] | None = None,
     ) -> Run:
         """Run forward, and autograd backward from the cotangents.
@@ -255,7 +275,10 @@ class Twin:
             with draws, saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
                 outputs = self._call(node, own, inputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
-            flowing[node.name] = outputs = tuple(disturb(y.view_as(y)) for y in outputs)
+            outputs = tuple(disturb(y.view_as(y)) for y in outputs)
+            if isinstance(perturb, Blur):
+                outputs = tuple(perturb.output(y, node.name) for y in outputs)
+            flowing[node.name] = outputs
             for i, y in enumerate(outputs):
                 results[Tensor("output", node.name, str(i))] = y.detach().numpy()
                 sources[Tensor("adjoint", node.name, str(i))] = y
