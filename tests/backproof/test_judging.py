@@ -10,7 +10,7 @@ from unittest.mock import patch
 import numpy as np
 import pytest
 
-from backproof import NumPyImplementation, judging, verify
+from backproof import NumPyImplementation, differencing, judging, verify
 from backproof.examination import Examination
 from backproof.implementations import Pass
 from backproof.judging import judged, rounding, within
@@ -164,13 +164,14 @@ def test_without_this_rule_a_right_layer_is_blamed(rule: str) -> None:
 
 
 ALARMS = {path.stem: path for path in sorted((Path(__file__).parent / "false_alarms").glob("*.json"))}
-"""Architectures of correct layers, among 20,000, that were once blamed."""
+"""Architectures of correct layers, that were once blamed: nine of 20,000, and one of 4,574."""
 
 RULES_OF_ALARMS = {
     "874b38af469f6767": patch.object(Reference, "cancelled", property(nothing_moves)),
     "ac8cf077196bad1d": patch.object(Reference, "cancelled", property(nothing_moves)),
     "4e0e3be7de2182f0": patch.object(sensitivity, "magnitude", lambda array: 0.0),
     "65112cb85707d568": patch.object(Examination, "_passed_on", lambda self, node, name: 0.0),
+    "144535109bffae9c": patch.object(differencing, "HIDDEN", 0.0),
     "6560dbff2ca69e2f": patch.object(sensitivity, "Blur", lambda amounts, phase, size: twin.Perturbation(size, phase)),
 }
 
