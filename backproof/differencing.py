@@ -33,7 +33,7 @@ HOEFFDING = 8.0
 """Random signs add n errors up to more than this many times ``sqrt(n)`` of the largest once in 10^13 times."""
 
 HIDDEN = 128.0
-"""The first steps of a difference are 1/128 of its argument: so many units of rounding in the value are one in the slope."""
+"""The first step of a difference is 1/128 of its argument: so many units in a slope are one of rounding in a value."""
 
 
 class Claim(NamedTuple):
