@@ -303,8 +303,7 @@ def along_one_direction(
 
     def sensitivity(thorough: bool) -> float:
         return sum(
-            (max(reference.thorough[name], reference.cancelled[name]) if thorough else reference.sensitivity[name])
-            * float(np.abs(direction).sum())
+            reference.moves(name, "float64", thorough) * float(np.abs(direction).sum())
             for name, direction in directions.items()
         )
 

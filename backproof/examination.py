@@ -143,10 +143,8 @@ class Examination:
         return rounding(self._sensitivity(reference, name, thorough), self.dtype, reference.accumulation)
 
     def _sensitivity(self, reference: Reference, name: Tensor, thorough: bool) -> float:
-        if not thorough:
-            return reference.sensitivity[name]
-        own = max(reference.thorough[name], reference.cancelled[name] if self.dtype == "float64" else 0.0)
-        if reference is not self.reference or name.kind in ("output", "update"):
+        own = reference.moves(name, self.dtype, thorough)
+        if not thorough or reference is not self.reference or name.kind in ("output", "update"):
             return own
         return max(own, sum(self._passed_on(node, name) for node in self.nodes))
 
@@ -245,11 +243,14 @@ class Examination:
                 )
                 if found[against].verdict != "disagree":
                     break
-            lost = (x for name, x in self.reference.cancelled.items() if name.kind == "output")
-            if found[against].verdict == "disagree" and any(lost):
+            # Asked for last: what cancelled takes runs of its own, and hardly ever matters.
+            if found[against].verdict == "disagree" and self._outputs_cancel():
                 told = "the forward rounds more coarsely than its size tells"
                 found[against] = replace(found[against], verdict="inconclusive", note=told)
         return found
+
+    def _outputs_cancel(self) -> bool:
+        return any(x for name, x in self.reference.cancelled.items() if name.kind == "output")
 
     def _outputs(self, values: Values) -> dict[str, Array]:
         return outputs(self.implementation, self.witnesses.twin, values, "float64")

@@ -82,6 +82,12 @@ class Reference:
             for name, quick in self.sensitivity.items()
         }
 
+    def moves(self, name: Tensor, dtype: str, thorough: bool) -> float:
+        """How far one unit of rounding moves an array, for what runs in ``dtype``: by a few looks, or by all."""
+        if not thorough:
+            return self.sensitivity[name]
+        return max(self.thorough[name], self.cancelled[name] if dtype == "float64" else 0.0)
+
     def _within(self, values: Values) -> dict[Tensor, float]:
         """What PyTorch loses in float32, on values changed by about one ulp."""
         exact = self.run if values is self.values else self.twin.run(values)
@@ -123,10 +129,13 @@ class Reference:
             for name, far in more.items()
         )
 
+    @cached_property
+    def _largest_of_all(self) -> float:
+        return max(map(magnitude, (*self.values.inputs.values(), *self.run.tensors.values())), default=0.0)
+
     def may_overflow(self, dtype: str) -> bool:
         """Whether a sum of squares of what is in the run is beyond the largest number of a dtype."""
-        largest = max(map(magnitude, (*self.values.inputs.values(), *self.run.tensors.values())), default=0.0)
-        return largest * largest * self.accumulation > float(np.finfo(dtype).max)
+        return self._largest_of_all * self._largest_of_all * self.accumulation > float(np.finfo(dtype).max)
 
     def _moved(
         self,
