@@ -68,4 +68,5 @@ def convolution(rank: int, choose: Chooser, shape: Shape, training: bool) -> Dra
 ROWS = (
     Row("Conv1d", (3, 2), partial(convolution, 1)),
     Row("Conv2d", (4, 3), partial(convolution, 2)),
+    Row("Conv3d", (5, 4), partial(convolution, 3)),
 )

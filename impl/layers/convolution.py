@@ -1,4 +1,4 @@
-"""Convolutions: Conv1d, Conv2d."""
+"""Convolutions: Conv1d, Conv2d, Conv3d."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import DTypeLike
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
 from impl.windows import overlap_add, per_axis, windows, with_batch
 
-__all__ = ["Conv1d", "Conv2d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d"]
 
 PaddingMode = Literal["zeros", "reflect", "replicate", "circular"]
 _PAD: dict[str, Literal["constant", "reflect", "edge", "wrap"]] = {
@@ -137,6 +137,12 @@ class Conv2d(_Convolution):
     """Convolution over ``(N, C, H, W)`` or ``(C, H, W)``."""
 
     rank = 2
+
+
+class Conv3d(_Convolution):
+    """Convolution over ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
+
+    rank = 3
 
 
 def _pad(x: Array, margins: list[tuple[int, int]], mode: PaddingMode) -> Array:
