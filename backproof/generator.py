@@ -168,7 +168,7 @@ class _Growing:
         if row.first is not None:
             need = row.first(self.choose, self.shape(self.pool[-1]))
             drawn = row.draw(self.choose, need.shape, self.training)
-            return drawn is not None and self.add(row, self.fresh(need), need.shape, drawn)
+            return drawn is not None and self.add(row, self.satisfy(need), need.shape, drawn)
         candidates = [*reversed(self.pool), *(self.losses if 0 in row.ranks else ())]
         start = self.choose.one_of((candidates[0], self.choose.one_of(candidates)))
         fitted = self.fit(start, row.ranks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -30,26 +30,32 @@ def check_margins(layer: Layer, spatial: Shape, margins: Margins, mode: PaddingM
 
 
 def _sources(size: int, before: int, after: int, mode: PaddingMode) -> Array:
-    """Say which element of an axis stands at each place of the padded one; -1 where none does."""
+    """Say which element of an axis is copied to each place of the padded one."""
     place = np.arange(-before, size + after)
     if mode == "reflect":
         return np.asarray(size - 1 - abs(size - 1 - abs(place)))
     if mode == "replicate":
         return place.clip(0, size - 1)
-    if mode == "circular":  # what is taken away does not come back on the other side
-        first, left = max(-before, 0), size + min(before, 0) + min(after, 0)
-        return first + (place - first) % max(left, 1)
-    return np.where(place < size, place, -1).clip(-1)
+    # What is taken away does not come back on the other side of a circle.
+    first, left = max(-before, 0), size + min(before, 0) + min(after, 0)
+    return first + (place - first) % max(left, 1)
 
 
 def pad(x: Array, margins: Margins, mode: PaddingMode, value: float = 0.0) -> Array:
     """Pad the last axes of ``x``: ``y[i] = x[source(i)]``, or ``value`` where there is no source."""
-    for axis, (before, after) in enumerate(margins, start=x.ndim - len(margins)):
-        if before or after:
-            source = _sources(x.shape[axis], before, after, mode)
-            padded = np.full((*x.shape[:axis], len(source), *x.shape[axis + 1 :]), value, x.dtype)
-            np.moveaxis(padded, axis, 0)[source >= 0] = np.moveaxis(x, axis, 0)[source[source >= 0]]
-            x = padded
+    if not np.any(margins):
+        return x
+    first = x.ndim - len(margins)
+    if mode == "zeros":
+        sizes = x.shape[first:]
+        kept = [(max(-b, 0), max(-b, 0, min(n, n + a))) for n, (b, a) in zip(sizes, margins)]
+        padded = np.full((*x.shape[:first], *(n + b + a for n, (b, a) in zip(sizes, margins))), value, x.dtype)
+        place: tuple[Any, ...] = (..., *(slice(lo + b, hi + b) for (lo, hi), (b, _) in zip(kept, margins)))
+        source: tuple[Any, ...] = (..., *(slice(lo, hi) for lo, hi in kept))
+        padded[place] = x[source]
+        return padded
+    for axis, (before, after) in enumerate(margins, start=first):
+        x = x.take(_sources(x.shape[axis], before, after, mode), axis)
     return x
 
 

@@ -23,7 +23,7 @@ def padding(mode: str, rank: int, choose: Chooser, shape: Shape, training: bool)
     shortest = min(spatial)
     largest = min(most, {"Reflection": shortest - 1, "Circular": shortest}.get(mode, most))
     chosen: int | list[int] = choose.integer(-min((shortest - 1) // 2, 2), largest)
-    if choose.boolean():
+    if largest == 0 or choose.boolean():
         chosen = [n for size in reversed(spatial) for n in sides(mode, most, choose, size)]
     value = {"value": choose.one_of((0.5, 0.0, -2.0))} if mode == "Constant" else {}
     return Draw({"padding": chosen, **value})

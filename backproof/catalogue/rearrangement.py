@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 from backproof.catalogue.convolution import each_axis, window
-from backproof.catalogue.row import Chooser, Draw, Row, Shape, axis
+from backproof.catalogue.row import Chooser, Draw, Need, Row, Shape, axis
 
 
 def divisors(n: int) -> list[int]:
@@ -16,7 +18,16 @@ def unfold(choose: Chooser, shape: Shape, training: bool) -> Draw:
     return Draw(each_axis(choose, shape[-2:], window))
 
 
-def fold(choose: Chooser, shape: Shape, training: bool) -> Draw | None:
+def columns(choose: Chooser, shape: Shape) -> Need:
+    """What is there, above all if its columns can stand for a kernel of two axes, or new columns."""
+    if len(shape) in (2, 3) and (len(divisors(shape[-2])) > 2 or choose.boolean()):
+        return Need(shape)
+    kernel = choose.integer(1, 3) * choose.integer(1, 3)
+    lead = choose.one_of(((2,), (), (1,)))
+    return Need((*lead, choose.integer(1, 2) * kernel, choose.one_of((4, 6, 1, 3))))
+
+
+def fold(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """Any kernel that the columns may stand for, and any way to lie for as many windows as there are."""
     seen, count = shape[-2:]
     height = choose.one_of(divisors(seen))
@@ -40,18 +51,39 @@ def _along(choose: Chooser, kernel: int, count: int) -> dict[str, int]:
     }
 
 
-def pixel_shuffle(choose: Chooser, shape: Shape, training: bool) -> Draw | None:
-    """The largest factor that the channels allow; 1, which changes nothing, less often."""
-    factor = max(r for r in (1, 2, 3) if shape[-3] % r**2 == 0)
-    return Draw({"upscale_factor": factor}) if factor > 1 or choose.one_of((True, False, False)) else None
+def image(choose: Chooser, shape: Shape, fits: bool, blocks: Shape) -> Need:
+    """What is there, if it ``fits`` (or at times with a factor of 1), or a new image that is made of ``blocks``."""
+    if len(shape) in (3, 4, 5) and (fits or choose.one_of((False, False, True))):
+        return Need(shape)
+    lead = choose.one_of(((2,), (), (1, 2)))
+    return Need((*lead, *(n * choose.integer(1, 2) for n in blocks)))
 
 
-def pixel_unshuffle(choose: Chooser, shape: Shape, training: bool) -> Draw | None:
-    """Every factor that height and width allow; 1, which changes nothing, less often."""
-    factors = [r for r in divisors(min(shape[-2:])) if r > 1 and not (shape[-2] % r or shape[-1] % r)]
-    if not factors and choose.one_of((False, True, True)):
-        return None
-    return Draw({"downscale_factor": choose.one_of(factors or [1])})
+def many_channels(choose: Chooser, shape: Shape) -> Need:
+    """An image whose channels can be dealt out to pixels."""
+    factor = choose.one_of((2, 3))
+    return image(choose, shape, len(shape) > 2 and pixels(shape) > 1, (factor**2, 1, 1))
+
+
+def pixels(shape: Shape) -> int:
+    """How many pixels along each axis the channels can be dealt out to."""
+    return max(r for r in (1, 2, 3) if shape[-3] % r**2 == 0)
+
+
+def pixel_shuffle(choose: Chooser, shape: Shape, training: bool) -> Draw:
+    """The largest factor that the channels allow; 1 changes nothing."""
+    return Draw({"upscale_factor": pixels(shape)})
+
+
+def many_pixels(choose: Chooser, shape: Shape) -> Need:
+    """An image whose pixels can be collected in channels."""
+    factor = choose.one_of((2, 3))
+    return image(choose, shape, len(shape) > 2 and gcd(*shape[-2:]) > 1, (1, factor, factor))
+
+
+def pixel_unshuffle(choose: Chooser, shape: Shape, training: bool) -> Draw:
+    """Every factor that height and width allow, 1 only where there is no other: it changes nothing."""
+    return Draw({"downscale_factor": choose.one_of(divisors(gcd(*shape[-2:]))[1:] or [1])})
 
 
 def channel_shuffle(choose: Chooser, shape: Shape, training: bool) -> Draw:
@@ -73,9 +105,9 @@ def unflatten(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 ROWS = (
     Row("Unfold", (4, 3), unfold),
-    Row("Fold", (3, 2), fold),
-    Row("PixelShuffle", (4, 3, 5), pixel_shuffle),
-    Row("PixelUnshuffle", (4, 3, 5), pixel_unshuffle),
+    Row("Fold", (3, 2), fold, first=columns),
+    Row("PixelShuffle", (4, 3, 5), pixel_shuffle, first=many_channels),
+    Row("PixelUnshuffle", (4, 3, 5), pixel_unshuffle, first=many_pixels),
     Row("ChannelShuffle", (3, 4, 5), channel_shuffle),
     Row(
         "Unflatten",

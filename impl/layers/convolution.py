@@ -264,7 +264,7 @@ class _ConvolutionTranspose(_Kernel):
                 )
         margins = [(p, p - e) for p, e in zip(padding, extra)]
         if any(n <= sum(pair) for n, pair in zip(full, margins)):
-            raise reject(self, "padding", self.padding, f"less than takes away all of the output {full}")
+            raise reject(self, "padding", self.padding, f"less than what takes away all of {full}")
         return margins
 
 

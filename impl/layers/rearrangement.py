@@ -93,8 +93,8 @@ class ChannelShuffle(Layer):
             raise reject(self, "groups", self.groups, "at least 1")
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        if x.ndim < 3 or not x.shape[1] or x.shape[1] % self.groups:
-            raise reject(self, "the shape of its input", x.shape, f"(N, C * {self.groups}, *), C at least 1")
+        if x.ndim < 3 or x.shape[1] % self.groups:
+            raise reject(self, "the shape of its input", x.shape, f"(N, C * {self.groups}, *)")
         n, channels, *rest = x.shape
         table = (n, self.groups, channels // self.groups, *rest)
         y = x.reshape(table).swapaxes(1, 2)
