@@ -68,50 +68,29 @@ def test_zeros_take_any_rank_and_empty_axes_as_torch_does():
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "shape", "message"),
+    ("name", "padding", "shape", "wanted"),
     [
-        ("ReflectionPad1d", (3,), (1, 3), "the spatial shape of its input is (3,), wanted axes that last for reflect"),
-        ("ReflectionPad1d", (-2,), (1, 4), "the spatial shape of its input is (4,), wanted axes that last for reflect"),
-        (
-            "ReplicationPad1d",
-            ((-4, 1),),
-            (1, 3),
-            "the spatial shape of its input is (3,), wanted axes that last for rep",
-        ),
-        (
-            "CircularPad2d",
-            ((0, 0, 4, 0),),
-            (1, 3, 5),
-            "the spatial shape of its input is (3, 5), wanted axes that last",
-        ),
-        (
-            "CircularPad1d((3, -2))",
-            (1, 4),
-            "the spatial shape of its input is (4,), wanted axes that last",
-        ),
-        ("ZeroPad2d", (-2,), (3, 3), "the spatial shape of its input is (3, 3), wanted axes that last for zeros"),
-        ("ZeroPad3d", (1,), (3, 3), "the shape of its input is (3, 3), wanted at least 3 axes"),
-        ("ReflectionPad2d", (1,), (3, 3), "the shape of its input is (3, 3), wanted (N, C, H, W) or (C, H, W)"),
-        (
-            "ReplicationPad1d",
-            (1,),
-            (2, 0, 3),
-            "the shape of its input is (2, 0, 3), wanted no empty axis but the batch",
-        ),
-        ("ReplicationPad1d", (1,), (1, 0), "the shape of its input is (1, 0), wanted no empty axis but the batch"),
-        (
-            "CircularPad3d",
-            (1,),
-            (2, 3, 3),
-            "the shape of its input is (2, 3, 3), wanted (N, C, D, H, W) or (C, D, H, W)",
-        ),
+        ("ReflectionPad1d", 3, (1, 3), "axes that last for reflect padding by [(3, 3)]"),
+        ("ReflectionPad1d", -2, (1, 4), "axes that last for reflect padding by [(-2, -2)]"),
+        ("ReplicationPad1d", (-4, 1), (1, 3), "axes that last for replicate padding by [(-4, 1)]"),
+        ("CircularPad2d", (0, 0, 4, 0), (1, 3, 5), "axes that last for circular padding by [(4, 0), (0, 0)]"),
+        ("CircularPad1d", (3, -2), (1, 4), "axes that last for circular padding by [(3, -2)]"),
+        ("ZeroPad2d", -2, (3, 3), "axes that last for zeros padding by [(-2, -2), (-2, -2)]"),
+        ("ZeroPad3d", 1, (3, 3), "at least 3 axes"),
+        ("ReflectionPad2d", 1, (3, 3), "(N, C, H, W) or (C, H, W)"),
+        ("ReplicationPad1d", 1, (2, 0, 3), "no empty axis but the batch"),
+        ("ReplicationPad1d", 1, (1, 0), "no empty axis but the batch"),
+        ("CircularPad3d", 1, (2, 3, 3), "(N, C, D, H, W) or (C, D, H, W)"),
     ],
 )
-def test_what_torch_refuses_is_named(name, arguments, shape, message):
-    with pytest.raises(ValueError, match=f"^{name}: {re.escape(message)}"):
-        getattr(impl, name)(*arguments).forward({}, np.zeros(shape))
+def test_what_torch_refuses_is_named(name, padding, shape, wanted):
+    got = shape[-int(name[-2]) :] if wanted.startswith("axes") else shape
+    what = "spatial shape" if wanted.startswith("axes") else "shape"
+    message = f"{name}: the {what} of its input is {got}, wanted {wanted}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        getattr(impl, name)(padding).forward({}, np.zeros(shape))
     with pytest.raises((RuntimeError, ValueError, NotImplementedError)):
-        getattr(torch.nn, name)(*arguments)(torch.zeros(shape))
+        getattr(torch.nn, name)(padding)(torch.zeros(shape))
 
 
 def test_a_circle_over_nothing_is_refused():

@@ -49,123 +49,49 @@ def test_a_pixel_shuffle_takes_any_number_of_leading_axes():
 
 
 @pytest.mark.parametrize(
-    ("name", "arguments", "shape", "message"),
+    ("name", "arguments", "shape", "wanted"),
     [
-        ("Unfold", (5,), (3, 4, 4), "the shape of its input is (3, 4, 4), wanted room for a window, and no"),
-        ("Unfold", (2,), (2, 0, 4, 4), "the shape of its input is (2, 0, 4, 4), wanted room for a window, and no"),
-        ("Unfold", (2,), (4, 4), "the shape of its input is (4, 4), wanted (N, C, H, W) or (C, H, W)"),
-        (
-            "Fold",
-            (
-                4,
-                2,
-            ),
-            (12, 8),
-            "the shape of its input is (12, 8), wanted (N, C * 4, 9) or (C * 4, 9), with",
-        ),
-        (
-            "Fold",
-            (
-                4,
-                2,
-            ),
-            (11, 9),
-            "the shape of its input is (11, 9), wanted (N, C * 4, 9) or (C * 4, 9), with",
-        ),
-        (
-            "Fold",
-            (
-                4,
-                2,
-            ),
-            (0, 9),
-            "the shape of its input is (0, 9), wanted (N, C * 4, 9)",
-        ),
-        (
-            "Fold",
-            (
-                1,
-                2,
-            ),
-            (4, 0),
-            "the shape of its input is (4, 0), wanted (N, C * 4, 0)",
-        ),
-        (
-            "Fold",
-            (
-                4,
-                2,
-            ),
-            (9,),
-            "the shape of its input is (9,), wanted (N, C * 4, 9)",
-        ),
-        ("PixelShuffle", (2,), (2, 6, 2, 2), "the shape of its input is (2, 6, 2, 2), wanted (*, C * 4, H, W)"),
-        ("PixelShuffle", (2,), (4, 2), "the shape of its input is (4, 2), wanted (*, C * 4, H, W)"),
-        ("PixelUnshuffle", (2,), (1, 3, 4), "the shape of its input is (1, 3, 4), wanted (*, C, H * 2, W * 2)"),
-        ("PixelUnshuffle", (2,), (1, 4, 3), "the shape of its input is (1, 4, 3), wanted (*, C, H * 2, W * 2)"),
-        ("ChannelShuffle", (2,), (2, 3, 3), "the shape of its input is (2, 3, 3), wanted (N, C * 2, *)"),
-        ("ChannelShuffle", (2,), (2, 4), "the shape of its input is (2, 4), wanted (N, C * 2, *)"),
-        (
-            "Unflatten",
-            (
-                2,
-                (2, 2),
-            ),
-            (2, 4),
-            "dim is 2, wanted an axis of its input (2, 4)",
-        ),
-        (
-            "Unflatten",
-            (
-                -3,
-                (2, 2),
-            ),
-            (2, 4),
-            "dim is -3, wanted an axis of its input (2, 4)",
-        ),
-        (
-            "Unflatten",
-            (
-                0,
-                (1,),
-            ),
-            (),
-            "dim is 0, wanted an axis of its input ()",
-        ),
-        (
-            "Unflatten",
-            (
-                1,
-                (3, 2),
-            ),
-            (2, 4),
-            "unflattened_size is (3, 2), wanted sizes that multiply up to 4",
-        ),
-        (
-            "Unflatten",
-            (
-                1,
-                (3, -1),
-            ),
-            (2, 4),
-            "unflattened_size is (3, -1), wanted sizes that multiply up to 4",
-        ),
-        (
-            "Unflatten",
-            (
-                0,
-                (-1, 0),
-            ),
-            (3, 4),
-            "unflattened_size is (-1, 0), wanted sizes that multiply up to 3",
-        ),
+        ("Unfold", (5,), (3, 4, 4), "room for a window, and no empty axis but the batch"),
+        ("Unfold", (2,), (2, 0, 4, 4), "room for a window, and no empty axis but the batch"),
+        ("Unfold", (2,), (4, 4), "(N, C, H, W) or (C, H, W)"),
+        ("Fold", (4, 2), (12, 8), "(N, C * 4, 9) or (C * 4, 9), with windows (3, 3)"),
+        ("Fold", (4, 2), (11, 9), "(N, C * 4, 9) or (C * 4, 9), with windows (3, 3)"),
+        ("Fold", (4, 2), (0, 9), "(N, C * 4, 9) or (C * 4, 9), with windows (3, 3)"),
+        ("Fold", (4, 2), (9,), "(N, C * 4, 9) or (C * 4, 9), with windows (3, 3)"),
+        ("Fold", (1, 2), (4, 0), "(N, C * 4, 0) or (C * 4, 0), with windows (0, 0)"),
+        ("PixelShuffle", (2,), (2, 6, 2, 2), "(*, C * 4, H, W)"),
+        ("PixelShuffle", (2,), (4, 2), "(*, C * 4, H, W)"),
+        ("PixelUnshuffle", (2,), (1, 3, 4), "(*, C, H * 2, W * 2)"),
+        ("PixelUnshuffle", (2,), (1, 4, 3), "(*, C, H * 2, W * 2)"),
+        ("PixelUnshuffle", (2,), (4, 4), "(*, C, H * 2, W * 2)"),
+        ("ChannelShuffle", (2,), (2, 3, 3), "(N, C * 2, *)"),
+        ("ChannelShuffle", (2,), (2, 4), "(N, C * 2, *)"),
     ],
 )
-def test_what_torch_refuses_is_named(name, arguments, shape, message):
-    with pytest.raises(ValueError, match=f"^{name}: {re.escape(message)}"):
+def test_a_wrong_shape_is_named_where_torch_refuses_it(name, arguments, shape, wanted):
+    message = f"{name}: the shape of its input is {shape}, wanted {wanted}"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         getattr(impl, name)(*arguments).forward({}, np.zeros(shape))
     with pytest.raises((RuntimeError, IndexError)):
         getattr(torch.nn, name)(*arguments)(torch.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("dim", "sizes", "shape", "message"),
+    [
+        (2, (2, 2), (2, 4), "dim is 2, wanted an axis of its input (2, 4)"),
+        (-3, (2, 2), (2, 4), "dim is -3, wanted an axis of its input (2, 4)"),
+        (0, (1,), (), "dim is 0, wanted an axis of its input ()"),
+        (1, (3, 2), (2, 4), "unflattened_size is (3, 2), wanted sizes that multiply up to 4"),
+        (1, (3, -1), (2, 4), "unflattened_size is (3, -1), wanted sizes that multiply up to 4"),
+        (0, (-1, 0), (3, 4), "unflattened_size is (-1, 0), wanted sizes that multiply up to 3"),
+    ],
+)
+def test_an_axis_that_cannot_be_unfolded_is_named(dim, sizes, shape, message):
+    with pytest.raises(ValueError, match=f"^Unflatten: {re.escape(message)}$"):
+        impl.Unflatten(dim, sizes).forward({}, np.zeros(shape))
+    with pytest.raises((RuntimeError, IndexError)):
+        torch.nn.Unflatten(dim, sizes)(torch.zeros(shape))
 
 
 @pytest.mark.parametrize(
