@@ -113,6 +113,6 @@ ROWS = (
         "Unflatten",
         (2, 3, 4, 1),
         unflatten,
-        limits="dim by name: only tensors with named axes have one, and arrays have none",
+        limits="dim by name is refused: the axes of arrays have no names",
     ),
 )

@@ -118,6 +118,8 @@ class Unflatten(Layer):
     holomorphic = True
 
     def __post_init__(self) -> None:
+        if not isinstance(self.dim, int | np.integer):
+            raise reject(self, "dim", self.dim, "an integer: the axes of arrays have no names")
         sizes = self.unflattened_size
         integers = isinstance(sizes, tuple | list) and all(isinstance(n, int | np.integer) and n >= -1 for n in sizes)
         if not integers or not sizes or sizes.count(-1) > 1:
@@ -128,8 +130,7 @@ class Unflatten(Layer):
             raise reject(self, "dim", self.dim, f"an axis of its input {x.shape}")
         dim, size = self.dim % x.ndim, x.shape[self.dim]
         known = prod(n for n in self.unflattened_size if n != -1)
-        left = size // known if known and -1 in self.unflattened_size else 1
-        if known * left != size:
+        if known != size if -1 not in self.unflattened_size else (not known or size % known):
             raise reject(self, "unflattened_size", self.unflattened_size, f"sizes that multiply up to {size}")
-        sizes = (left if n == -1 else n for n in self.unflattened_size)
+        sizes = (size // known if n == -1 else n for n in self.unflattened_size)
         return Step(x.reshape(*x.shape[:dim], *sizes, *x.shape[dim + 1 :]), lambda g: Gradients((g.reshape(x.shape),)))

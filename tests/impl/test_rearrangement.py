@@ -85,6 +85,7 @@ def test_a_wrong_shape_is_named_where_torch_refuses_it(name, arguments, shape, w
         (1, (3, 2), (2, 4), "unflattened_size is (3, 2), wanted sizes that multiply up to 4"),
         (1, (3, -1), (2, 4), "unflattened_size is (3, -1), wanted sizes that multiply up to 4"),
         (0, (-1, 0), (3, 4), "unflattened_size is (-1, 0), wanted sizes that multiply up to 3"),
+        (0, (-1, 0), (0, 4), "unflattened_size is (-1, 0), wanted sizes that multiply up to 0"),
     ],
 )
 def test_an_axis_that_cannot_be_unfolded_is_named(dim, sizes, shape, message):
@@ -106,6 +107,10 @@ def test_an_axis_that_cannot_be_unfolded_is_named(dim, sizes, shape, message):
         (lambda: impl.PixelShuffle(0), "PixelShuffle: upscale_factor is 0, wanted at least 1"),
         (lambda: impl.PixelUnshuffle(0), "PixelUnshuffle: downscale_factor is 0, wanted at least 1"),
         (lambda: impl.ChannelShuffle(0), "ChannelShuffle: groups is 0, wanted at least 1"),
+        (
+            lambda: impl.Unflatten("N", (2,)),
+            "Unflatten: dim is 'N', wanted an integer: the axes of arrays have no names",
+        ),
         (lambda: impl.Unflatten(0, ()), "Unflatten: unflattened_size is (), wanted a tuple of sizes, at most one"),
         (lambda: impl.Unflatten(0, 4), "Unflatten: unflattened_size is 4, wanted a tuple of sizes, at most one"),
         (lambda: impl.Unflatten(0, (2.0,)), "Unflatten: unflattened_size is (2.0,), wanted a tuple of sizes, at"),
