@@ -92,12 +92,6 @@ def _(run: Run) -> Gradients:
     return run.own(bias=lambda b: b - run.g[..., -1, :, :].sum(axis=(-2, -1, 0) if run.g.ndim == 5 else (-2, -1)))
 
 
-@bug("Conv3d", words="padding_mode")
-def _(run: Run) -> Gradients:
-    """What was copied into the padding is taken for zeros on the way back."""
-    return run.again(padding_mode="zeros").backward(run.g)
-
-
 @bug("ConvTranspose1d", words="flip|revers")
 def _(run: Run) -> Gradients:
     """The kernel is flipped on the way back, as if this were a convolution."""

@@ -3,16 +3,17 @@
 import numpy as np
 
 from impl.layer import Array, Gradients
+from impl.windows import per_axis
 
 from .planting import Run, bug
 
 
-@bug("Fold", words="window|means? over|divided")
+@bug("Fold", words="places|blocks")
 def _(run: Run) -> Gradients:
-    """The gradient of a pixel is divided by how many windows it lies in."""
-    counts = run.again(np.ones_like(run.x)).output
-    assert isinstance(counts, np.ndarray)
-    return run.step.backward(run.g / np.maximum(counts, 1))
+    """The rows and the columns of the kernel are exchanged in what a column stands for."""
+    height, width = per_axis(run.layer, "kernel_size", 2, 1)
+    table = run.dx.reshape(*run.dx.shape[:-2], -1, height, width, run.dx.shape[-1])
+    return run.input(table.swapaxes(-2, -3).reshape(run.dx.shape))
 
 
 @bug("Unfold", words="overwrit|instead of (adding|accumulat)")
@@ -33,14 +34,14 @@ def blocks(x: Array, r: int) -> Array:
     return x.reshape(*lead, height // r, r, width // r, r)
 
 
-@bug("PixelShuffle", words="transpos|column|order|place")
+@bug("PixelShuffle", words="places|blocks")
 def _(run: Run) -> Gradients:
     """The rows and the columns of each block of pixels are exchanged."""
     r = run.layer.upscale_factor
     return run.step.backward(blocks(run.g, r).swapaxes(-1, -3).reshape(run.g.shape))
 
 
-@bug("PixelUnshuffle", words="transpos|order|turn|place", source="microsoft/onnxscript#2891")
+@bug("PixelUnshuffle", words="places", source="microsoft/onnxscript#2891")
 def _(run: Run) -> Gradients:
     """The channels are taken to be dealt out by pixel first, as in TensorFlow."""
     *lead, channels, height, width = run.g.shape
@@ -49,7 +50,7 @@ def _(run: Run) -> Gradients:
     return run.step.backward(np.moveaxis(table, -4, -3).reshape(run.g.shape))
 
 
-@bug("ChannelShuffle", words="groups", source="megvii-model/ShuffleNet-Series#17")
+@bug("ChannelShuffle", words="Jacobian|groups", source="megvii-model/ShuffleNet-Series#17")
 def _(run: Run) -> Gradients:
     """Groups and channels per group are exchanged: the gradient is shuffled once more instead of back."""
     return run.input(run.again(run.g).output)
