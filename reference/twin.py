@@ -181,6 +181,16 @@ class Twin:
             self.noise_shapes[node.name] = shapes
         self._count(sum(y.numel() for y in outputs), f"node {node.name}")
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the nodes' floating outputs, by reference: ``linear1``, ``lstm2.1``."""
+        return {
+            f"{node.name}.{i}" if i else node.name: tuple(y.shape)
+            for node in self.architecture.nodes
+            for i, y in enumerate(self.outputs[node.name])
+            if y.is_floating_point()
+        }
+
     def _add_module(self, node: Node, module: nn.Module) -> None:
         module.double().train(self.architecture.training)
         self._count(sum(p.numel() for p in module.parameters()), f"node {node.name}")
