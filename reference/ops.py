@@ -112,6 +112,12 @@ def is_tensor_argument(op: str, name: str) -> bool:
     return "Tensor" in str(parameters_of(op)[name].annotation)
 
 
+@cache
+def is_tensor_option(op: str, name: str) -> bool:
+    """Whether torch takes this forward keyword as a tensor (a mask), and an architecture as a list of numbers."""
+    return "Tensor" in str(inspect.signature(getattr(nn, op).forward).parameters.get(name))
+
+
 def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callable[[Any], Any]) -> dict[str, Any]:
     """Turn plain JSON into what a constructor takes: ``tensor(list)`` for tensors, tuples for the other lists."""
     return {

@@ -227,9 +227,11 @@ class Twin:
         arguments: list[Any] = list(inputs)
         if node.op == "LSTM" and len(inputs) == 3:
             arguments = [inputs[0], (inputs[1], inputs[2])]
-        options = {name: like(v) if isinstance(v, list) else v for name, v in node.options.items()}
         if not isinstance(module, nn.Module):
-            return tuple(_flatten(module(*arguments, **options)))
+            return tuple(_flatten(module(*arguments, **node.options)))
+        lists = {name: value for name, value in node.options.items() if isinstance(value, list)}
+        masks = {name: like(value) for name, value in lists.items() if ops.is_tensor_option(node.op, name)}
+        options = {**node.options, **masks}
         if getattr(module, "inplace", False):
             arguments = [x.clone() for x in inputs]
         constants = {name: like(value) for name, value in self.constants[node.name].items()}
