@@ -91,7 +91,7 @@ class CrossMapLRN2d(_AcrossChannels):
     k: float = 1
 
     def neighbours(self, channel: Array, other: Array) -> Array:
-        return np.logical_or(abs(channel - other) < (self.size + 1) // 2, other == 0)
+        return np.asarray((abs(channel - other) < (self.size + 1) // 2) | (other == 0))
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         check_shape(self, "its input", x, (None,) * 4)
