@@ -6,7 +6,7 @@ import numpy as np
 
 from impl.layer import Array, Gradients
 
-from .planting import Run, as_channels, batch_mean, bug
+from .planting import Run, as_channels, bug
 
 
 def by_batch(run: Run) -> bool:
@@ -188,7 +188,7 @@ def _(run: Run) -> Gradients:
     return run.input(own)
 
 
-@bug("LocalResponseNorm", words="alpha", source="MarcBS/keras#4")
+@bug("LocalResponseNorm", words="alpha|size", source="MarcBS/keras#4")
 def _(run: Run) -> Gradients:
     """Alpha is not divided by the size."""
     return run.again(alpha=run.layer.alpha * run.layer.size).backward(run.g)
