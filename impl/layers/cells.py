@@ -11,6 +11,7 @@ from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
 from impl.layers.activation import sigmoid, tanh
+from impl.layers.linear import matrix_gradient
 
 __all__ = ["GRUCell", "LSTMCell", "RNNCell"]
 
@@ -52,11 +53,7 @@ class Recurrence(Layer):
         self, weights: Mapping[str, Array], x: Array, before: Array, rows: Array, hidden_rows: Array
     ) -> tuple[Array, dict[str, Array]]:
         """Return the gradients of x and of the weights, from those of ``W_ih x_t`` and ``W_hh h_(t-1)`` at any time."""
-        both_axes = ((0, 1), (0, 1))
-        gradients = {
-            "weight_ih": np.tensordot(rows, x.conj(), both_axes),
-            "weight_hh": np.tensordot(hidden_rows, before.conj(), both_axes),
-        }
+        gradients = {"weight_ih": matrix_gradient(rows, x), "weight_hh": matrix_gradient(hidden_rows, before)}
         if self.bias:
             gradients |= {"bias_ih": rows.sum(axis=(0, 1)), "bias_hh": hidden_rows.sum(axis=(0, 1))}
         return rows @ weights["weight_ih"].conj(), gradients
@@ -100,6 +97,8 @@ class Elman(Recurrence):
 class LongShortTerm(Recurrence):
     """The recurrence of LSTM and LSTMCell."""
 
+    holomorphic: ClassVar[bool] = True
+
     gates: ClassVar[int] = 4
     states: ClassVar[tuple[str, ...]] = ("h_0", "c_0")
 
@@ -112,15 +111,15 @@ class LongShortTerm(Recurrence):
             s, slope = sigmoid(a)
             g, slope[:, 2] = tanh(a[:, 2])
             i, f, o = s[:, 0], s[:, 1], s[:, 3]
-            before, c = (h, c), f * c + i * g
+            h_before, c_before, c = h, c, f * c + i * g
             shown, shown_slope = tanh(c)
             m = o * shown
             h = m if w_hr is None else m @ w_hr.T
-            kept.append((i, f, g, o, slope, *before, shown, shown_slope, m, h))
-        *most, ys = (np.stack(step) for step in zip(*kept))
+            kept.append((i, f, g, o, slope, shown, shown_slope, c_before, h_before, m, h))
+        *most, h_before, m, ys = (np.stack(step) for step in zip(*kept))
 
         def back(g_y: Array, g_end: States) -> tuple[Array, States, dict[str, Array]]:
-            i, f, g, o, slope, h_before, c_before, shown, shown_slope, m = (a.conj() for a in most)
+            i, f, g, o, slope, shown, shown_slope, c_before = (a.conj() for a in most)
             from_c = slope[:, :, :3] * np.stack((g, c_before, i), axis=2)
             from_m, m_to_c = slope[:, :, 3] * shown, o * shown_slope
             da, dhs = np.empty_like(slope), np.empty_like(ys)
@@ -133,9 +132,9 @@ class LongShortTerm(Recurrence):
                 da[t, :, :3], da[t, :, 3] = from_c[t] * dc[:, None], from_m[t] * dm
                 dc = dc * f[t]
                 dh = rows[t] @ w_hh.conj()
-            g_x, own = self.leaving(weights, x, h_before.conj(), rows, rows)
+            g_x, own = self.leaving(weights, x, h_before, rows, rows)
             if w_hr is not None:
-                own["weight_hr"] = np.tensordot(dhs, m, ((0, 1), (0, 1)))
+                own["weight_hr"] = matrix_gradient(dhs, m)
             return g_x, (dh, dc), own
 
         return ys, (h, c), back
@@ -143,6 +142,8 @@ class LongShortTerm(Recurrence):
 
 class Gated(Recurrence):
     """The recurrence of GRU and GRUCell."""
+
+    holomorphic: ClassVar[bool] = True
 
     gates: ClassVar[int] = 3
     states: ClassVar[tuple[str, ...]] = ("h_0",)
@@ -158,11 +159,11 @@ class Gated(Recurrence):
             n, n_slope = tanh(a_x[:, 2] + r * a_h[:, 2])
             before, h = h, n + z * (h - n)
             kept.append((r, z, n, slope, n_slope, a_h[:, 2], before, h))
-        *most, ys = (np.stack(step) for step in zip(*kept))
+        *most, before, ys = (np.stack(step) for step in zip(*kept))
 
         def back(g_y: Array, g_end: States) -> tuple[Array, States, dict[str, Array]]:
-            r, z, n, slope, n_slope, recalled, before = (a.conj() for a in most)
-            to_n, n_to_r, to_z = (1 - z) * n_slope, recalled * slope[:, :, 0], (before - n) * slope[:, :, 1]
+            r, z, n, slope, n_slope, recalled = (a.conj() for a in most)
+            to_n, n_to_r, to_z = (1 - z) * n_slope, recalled * slope[:, :, 0], (before.conj() - n) * slope[:, :, 1]
             da, da_h = np.empty((2, *z.shape[:2], 3, self.hidden_size), ys.dtype)
             rows, hidden_rows = (a.reshape(*x.shape[:2], 3 * self.hidden_size) for a in (da, da_h))  # the same memory
             (dh,) = g_end
@@ -172,7 +173,7 @@ class Gated(Recurrence):
                 da[t, :, 0], da[t, :, 1] = da[t, :, 2] * n_to_r[t], dh * to_z[t]
                 da_h[t, :, :2], da_h[t, :, 2] = da[t, :, :2], da[t, :, 2] * r[t]
                 dh = dh * z[t] + hidden_rows[t] @ w_hh.conj()
-            g_x, own = self.leaving(weights, x, before.conj(), rows, hidden_rows)
+            g_x, own = self.leaving(weights, x, before, rows, hidden_rows)
             return g_x, (dh,), own
 
         return ys, (h,), back

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from math import prod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -137,6 +137,8 @@ class RMSNorm(_OverLastAxes):
 
     Source: Zhang and Sennrich, NeurIPS (2019), eq. 4.
     """
+
+    holomorphic: ClassVar[bool] = True
 
     normalized_shape: int | Sequence[int]
     eps: float | None = None
