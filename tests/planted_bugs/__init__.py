@@ -3,6 +3,7 @@
 from . import (
     activation,
     attention,
+    cells,
     composition,
     convolution,
     dropout,
@@ -24,6 +25,7 @@ __all__ = [
     "Bug",
     "activation",
     "attention",
+    "cells",
     "composition",
     "convolution",
     "dropout",
