@@ -28,6 +28,9 @@ Outputs: TypeAlias = tuple[TorchTensor, ...]
 Use: TypeAlias = tuple[str, str]
 """One use of an array: the node that takes it, and as which input or parameter; or "" and a reference, as an output."""
 
+SIXTH = 1 / 6 / torch.tensor(1 / 6, dtype=torch.float32).item()
+"""The slope of Hardsigmoid, in units of what torch takes for it: 1/6 rounded to float32 (docs/findings.md)."""
+
 DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16}
 
 
@@ -274,6 +277,8 @@ class Twin:
             saved = perturb.saved if isinstance(perturb, Perturbation) else None
             with draws, saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
                 outputs = self._call(node, own, inputs)
+            if node.op == "Hardsigmoid" and dtype == "float64" and outputs[0].requires_grad:
+                outputs[0].register_hook(lambda g: g * SIXTH)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
             outputs = tuple(disturb(y.view_as(y)) for y in outputs)
             if isinstance(perturb, Blur):

@@ -9,7 +9,8 @@ from math import nan
 import numpy as np
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
-from impl.layers.activation import log_softmax, sigmoid, softplus
+from impl.layers.activation import sigmoid, softplus
+from impl.layers.softmax import log_softmax
 
 __all__ = ["BCEWithLogitsLoss", "CrossEntropyLoss", "MSELoss"]
 
