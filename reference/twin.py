@@ -44,7 +44,8 @@ class Perturbation:
     measured sensitivity to rounding. ``apart`` disturbs equal numbers at different places differently.
 
     What autograd saves inside a node for the way back is disturbed, too: where a tanh saturates, say, the rounding of
-    its y is all that is left of 1 - y^2.
+    its y is all that is left of 1 - y^2. Where it saves an input, as Hardtanh does, it decides once more between
+    pieces: there, short numbers are left alone again.
     """
 
     size: float
@@ -60,7 +61,7 @@ class Perturbation:
         return x * (1 + torch.where(short, 0, self._noise(fixed)))
 
     def saved(self, x: TorchTensor) -> TorchTensor:
-        """Disturb what was saved for the way back: all of it, for no branch is decided there any more."""
+        """Disturb what was computed and saved for the way back: all of it."""
         return x * (1 + self._noise(x)) if x.is_floating_point() else x
 
     def _noise(self, x: TorchTensor) -> TorchTensor:
@@ -274,8 +275,7 @@ class Twin:
             inputs = [use(x.contiguous(), node.name, str(i)) for i, x in enumerate(taken)]
             own = {name: use(x, node.name, name) for name, x in parameters.get(node.owner, {}).items()}
             draws = Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext()
-            saved = perturb.saved if isinstance(perturb, Perturbation) else None
-            with draws, saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
+            with draws, _saving(perturb, inputs) if isinstance(perturb, Perturbation) else nullcontext():
                 outputs = self._call(node, own, inputs)
             if node.op == "Hardsigmoid" and dtype == "float64" and outputs[0].requires_grad:
                 outputs[0].register_hook(lambda g: g * SIXTH)
@@ -325,6 +325,15 @@ class Twin:
         twin = copy(self)
         twin.architecture = replace(self.architecture, inputs=tuple(inputs), nodes=(lonely,), outputs=outputs)
         return twin
+
+
+def _saving(perturb: Perturbation, inputs: Sequence[TorchTensor]) -> saved_tensors_hooks:
+    given = {x.data_ptr() for x in inputs}
+
+    def restored(x: TorchTensor) -> TorchTensor:
+        return perturb(x) if x.data_ptr() in given else perturb.saved(x)
+
+    return saved_tensors_hooks(torch.Tensor.detach, restored)
 
 
 def _gradients(pairs: Sequence[tuple[TorchTensor, TorchTensor]], sources: Sequence[TorchTensor]) -> list[TorchTensor]:

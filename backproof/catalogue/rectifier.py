@@ -35,13 +35,13 @@ def hardtanh(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 
 def hardshrink(choose: Chooser, shape: Shape, training: bool) -> Draw:
-    """All but 0, and (with a negative lambd) nothing at all is left out."""
-    return Draw({"lambd": choose.one_of((0.5, 1.0, 0.0, -0.5))})
+    """A narrow and a wide gap, and none (a negative lambd). Not 0: there torch's gradient is 0, the derivative 1."""
+    return Draw({"lambd": choose.one_of((0.5, 1.0, -0.5))})
 
 
 def softshrink(choose: Chooser, shape: Shape, training: bool) -> Draw:
-    """All but 0 is left out, too."""
-    return Draw({"lambd": choose.one_of((0.5, 1.0, 0.0))})
+    """A narrow and a wide gap. Not 0, as with Hardshrink."""
+    return Draw({"lambd": choose.one_of((0.5, 1.0, 0.125))})
 
 
 ROWS = (
