@@ -49,7 +49,7 @@ class Draws(TorchDispatchMode):
         if self._noise is None:
             return target
         p = args[1] if len(args) > 1 else 0.5  # dispatch leaves out what equals the default
-        return target.copy_(torch.from_numpy(next(self._noise) < p))
+        return target.copy_(torch.from_numpy(next(self._noise)) < p)
 
     def _rrelu(
         self, func: Any, x: Tensor, slopes: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 EQUAL = 8
 """One parameter in so many is made of a few numbers, zero among them."""
 
+FAR = 4
+"""One input in so many that is made to hit kinks hits those at 3 and 6 (Hardswish, ReLU6)."""
+
 
 @dataclass(frozen=True)
 class Values:
@@ -94,7 +97,7 @@ def _ties(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 def _input(rng: np.random.Generator, graph_input: Input) -> Array:
     shape = graph_input.shape
     if graph_input.domain == "ties":
-        return _ties(rng, shape)
+        return _ties(rng, shape) * (6 if rng.integers(FAR) == 0 else 1)
     if graph_input.domain == "wide":
         return representable(rng.standard_normal(shape) * 100.0 ** rng.integers(-1, 2, shape))
     if graph_input.domain == "unit":

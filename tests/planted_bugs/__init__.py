@@ -11,7 +11,9 @@ from . import (
     loss,
     normalization,
     pooling,
+    rectifier,
     recurrent,
+    softmax,
     state,
     structural,
 )
@@ -30,7 +32,9 @@ __all__ = [
     "loss",
     "normalization",
     "pooling",
+    "rectifier",
     "recurrent",
+    "softmax",
     "state",
     "structural",
 ]
