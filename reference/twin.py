@@ -185,6 +185,16 @@ class Twin:
             self.noise_shapes[node.name] = shapes
         self._count(sum(y.numel() for y in outputs), f"node {node.name}")
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the nodes' floating outputs, by reference: ``linear1``, ``lstm2.1``."""
+        return {
+            f"{node.name}.{i}" if i else node.name: tuple(y.shape)
+            for node in self.architecture.nodes
+            for i, y in enumerate(self.outputs[node.name])
+            if y.is_floating_point()
+        }
+
     def _add_module(self, node: Node, module: nn.Module) -> None:
         module.double().train(self.architecture.training)
         self._count(sum(p.numel() for p in module.parameters()), f"node {node.name}")
@@ -218,21 +228,22 @@ class Twin:
         module = self.modules[node.name]
         dtype = next((x.dtype for x in (*inputs, *tensors.values()) if x.is_floating_point()), torch.float64)
         like = partial(_tensor, dtype=dtype, device=inputs[0].device)
-        arguments: list[Any] = list(inputs)
-        if node.op == "LSTM" and len(inputs) == 3:
-            arguments = [inputs[0], (inputs[1], inputs[2])]
-        options = {name: like(v) if isinstance(v, list) else v for name, v in node.options.items()}
         if not isinstance(module, nn.Module):
-            return tuple(_flatten(module(*arguments, **options)))
+            return tuple(_flatten(module(*inputs, **node.options)))
+        lists = {name: value for name, value in node.options.items() if isinstance(value, list)}
+        masks = {name: like(value) for name, value in lists.items() if ops.is_tensor_option(node.op, name)}
+        options = {**node.options, **masks}
         if getattr(module, "inplace", False):
-            arguments = [x.clone() for x in inputs]
+            inputs = [x.clone() for x in inputs]
+        arguments, keywords = ops.TAKES[node.op](*inputs) if node.op in ops.TAKES else (tuple(inputs), {})
         constants = {name: like(value) for name, value in self.constants[node.name].items()}
         # The formula of attention as it is written down: the fused kernels say "random" whether they drop or not. And
         # float32 by the kernels of float64, for its error is to speak for theirs.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
             with sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
-                return tuple(_flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options)))
+                result = functional_call(module, {**tensors, **constants}, arguments, {**keywords, **options})
+                return tuple(_flatten(result))
 
     def run(
         self,
