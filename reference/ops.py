@@ -26,6 +26,8 @@ CONTAINERS = frozenset(
         "NLLLoss2d",
     ]
 )
+READS_VALUES = frozenset(["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss"])
+"""Ops that look at their numbers before they compute, which the meta device has not: these run on the CPU."""
 
 
 def _cat(*xs: Tensor, dim: int = 0) -> Tensor:
@@ -123,6 +125,8 @@ def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callabl
 def build(op: str, arguments: Mapping[str, Any]) -> Callable[..., Any]:
     """Make ``torch.nn.<op>(**arguments)`` on the meta device (no memory), or the function of a structural op."""
     given = constructor_arguments(op, arguments, partial(torch.tensor, dtype=torch.float64, device="meta"))
+    if isinstance(given.get("distance_function"), str):
+        given["distance_function"] = build(given["distance_function"], {})
     if op in STRUCTURAL:
         return partial(STRUCTURAL[op], **given)
     with torch.device("meta"):

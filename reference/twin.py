@@ -153,7 +153,7 @@ class Twin:
 
     def add_input(self, graph_input: Input) -> None:
         """Take in one more input."""
-        dtype = torch.int64 if graph_input.domain == "index" else torch.float64
+        dtype = torch.int64 if graph_input.domain in ("index", "sign") else torch.float64
         self.outputs[graph_input.name] = (torch.zeros(graph_input.shape, dtype=dtype, device=self.device),)
         self._count(prod(graph_input.shape), f"input {graph_input.name}")
 
@@ -169,6 +169,8 @@ class Twin:
                 # Batch norm without momentum reads its counter, which the meta device cannot.
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
+            if node.op in ops.READS_VALUES:
+                inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
         except ArchitectureError:
@@ -176,7 +178,7 @@ class Twin:
         except Exception as error:  # whatever torch makes of a stranger's arguments
             reason = " ".join(str(error).split())[:300]
             raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {reason}") from None
-        self.outputs[node.name] = tuple(y.detach() for y in outputs)
+        self.outputs[node.name] = tuple(y.detach().to(self.device) for y in outputs)
         if shapes:
             self.noise_shapes[node.name] = shapes
         self._count(sum(y.numel() for y in outputs), f"node {node.name}")
@@ -184,8 +186,8 @@ class Twin:
     def _add_module(self, node: Node, module: nn.Module) -> None:
         module.double().train(self.architecture.training)
         self._count(sum(p.numel() for p in module.parameters()), f"node {node.name}")
-        if self.device != "meta":
-            module.to_empty(device=self.device)
+        if self.device != "meta" or node.op in ops.READS_VALUES:
+            module.to_empty(device="cpu" if node.op in ops.READS_VALUES else self.device)
         tensors = {name: value for name, value in node.arguments.items() if isinstance(value, list)}
         self.constants[node.name] = {n: v for n, v in tensors.items() if ops.is_tensor_argument(node.op, n)}
         own = [name for name, _ in module.named_buffers() if name not in self.constants[node.name]]

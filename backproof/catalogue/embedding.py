@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backproof.catalogue.row import Chooser, Draw, Need, Row, Shape
+from backproof.catalogue.row import Chooser, Convention, Draw, Need, Row, Shape
 
 LIMITS = "max_norm is refused: it would rewrite the weight in forward, and no layer changes what it was given"
 USED = 4
@@ -32,7 +32,7 @@ def index(choose: Chooser, shape: Shape) -> Need:
     return Need(shape if len(shape) < 4 else shape[:3], "index", below=USED)
 
 
-def convention(arguments: Mapping[str, Any]) -> Mapping[str, str]:
+def convention(arguments: Mapping[str, Any]) -> Convention:
     """The gradient of the weight that torch changes on purpose."""
     reasons = []
     if arguments.get("padding_idx") is not None:
