@@ -26,8 +26,11 @@ CONTAINERS = frozenset(
         "NLLLoss2d",
     ]
 )
-READS_VALUES = frozenset(["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss"])
-"""Ops that look at their numbers before they compute, which the meta device has not: these run on the CPU."""
+ON_CPU = frozenset(["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "MultiMarginLoss"])
+"""Ops that look at their numbers before they compute, which the meta device has not, or whose shape it gets wrong."""
+
+SAVES_A_MASK = frozenset(["MultiLabelMarginLoss"])
+"""Ops that save floats for the way back which must be 0 or 1."""
 
 
 def _cat(*xs: Tensor, dim: int = 0) -> Tensor:

@@ -169,7 +169,7 @@ class Twin:
                 # Batch norm without momentum reads its counter, which the meta device cannot.
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
-            if node.op in ops.READS_VALUES:
+            if node.op in ops.ON_CPU:
                 inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
@@ -186,8 +186,8 @@ class Twin:
     def _add_module(self, node: Node, module: nn.Module) -> None:
         module.double().train(self.architecture.training)
         self._count(sum(p.numel() for p in module.parameters()), f"node {node.name}")
-        if self.device != "meta" or node.op in ops.READS_VALUES:
-            module.to_empty(device="cpu" if node.op in ops.READS_VALUES else self.device)
+        if self.device != "meta" or node.op in ops.ON_CPU:
+            module.to_empty(device="cpu" if node.op in ops.ON_CPU else self.device)
         tensors = {name: value for name, value in node.arguments.items() if isinstance(value, list)}
         self.constants[node.name] = {n: v for n, v in tensors.items() if ops.is_tensor_argument(node.op, n)}
         own = [name for name, _ in module.named_buffers() if name not in self.constants[node.name]]
@@ -273,7 +273,8 @@ class Twin:
             inputs = [use(x.contiguous(), node.name, str(i)) for i, x in enumerate(taken)]
             own = {name: use(x, node.name, name) for name, x in parameters.get(node.owner, {}).items()}
             draws = Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext()
-            saved = perturb.saved if isinstance(perturb, Perturbation) else None
+            masked = node.op in ops.SAVES_A_MASK
+            saved = perturb.saved if isinstance(perturb, Perturbation) and not masked else None
             with draws, saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
                 outputs = self._call(node, own, inputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
@@ -285,7 +286,8 @@ class Twin:
                 results[Tensor("output", node.name, str(i))] = y.detach().numpy()
                 sources[Tensor("adjoint", node.name, str(i))] = y
                 if y.requires_grad:
-                    y.register_hook(lambda g: disturb(g).contiguous())
+                    # No gradient at all may come: a norm that counts has none.
+                    y.register_hook(lambda g: None if g is None else disturb(g).contiguous())
         for owner, tensors in parameters.items():
             for name, tensor in tensors.items():
                 if name in self.buffers[owner]:

@@ -7,6 +7,9 @@ from backproof.catalogue.row import Chooser, Draw, Need, Row, Shape
 
 ANY = (2, 1, 3, 4)
 
+WIDEST = 6
+"""Features of an AdaptiveLogSoftmaxWithLoss: it has several matrices of them, and each entry is differentiated."""
+
 
 def _samples(shape: Shape) -> Shape:
     return (*shape[:1], *shape[2:]) if len(shape) > 1 else ()
@@ -81,8 +84,10 @@ def linear_cross_entropy(choose: Chooser, shape: Shape, training: bool) -> Draw:
     return Draw(arguments | {"ignore_index": ignore}, (target,))
 
 
-def adaptive(choose: Chooser, shape: Shape, training: bool) -> Draw:
+def adaptive(choose: Chooser, shape: Shape, training: bool) -> Draw | None:
     """Clusters of one class and of several, of equal and of shrinking widths, down to none."""
+    if shape[-1] > WIDEST:
+        return None
     bounds = [choose.integer(1, 2)]
     for _ in range(choose.integer(1, 3)):
         bounds.append(bounds[-1] + choose.integer(1, 3))

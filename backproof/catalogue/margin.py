@@ -40,8 +40,8 @@ def margin_ranking(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 
 def cosine_embedding(choose: Chooser, shape: Shape, training: bool) -> Draw:
-    """Margins between which the cosine lies, and one that it cannot reach."""
-    arguments = {"margin": choose.one_of((0.0, 0.5, -0.5, 1.0)), "reduction": reduction(choose)}
+    """Margins between which the cosine lies, and one beyond; never 1, which parallel vectors just miss."""
+    arguments = {"margin": choose.one_of((0.0, 0.5, -0.5, 1.5)), "reduction": reduction(choose)}
     return Draw(arguments, (Need(shape), Need(shape[:-1], "sign")))
 
 

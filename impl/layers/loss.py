@@ -44,8 +44,9 @@ class Loss(Layer):
 
         if self.reduction == "none":
             return Step(np.asarray(losses), backward, branches=branches)
-        total = losses.sum()
-        return Step(np.asarray(total / divisor if mean else total), backward, branches=branches)
+        with np.errstate(invalid="ignore"):  # a complex number over NaN
+            total = losses.sum() / (divisor if mean else 1)
+        return Step(np.asarray(total), backward, branches=branches)
 
 
 def joint_shape(layer: object, *arrays: Array) -> Shape:

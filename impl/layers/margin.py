@@ -315,7 +315,7 @@ class _Triplet(Loss):
         share, farness = np.ones_like(far), far
         if others:  # of two negatives that are equally far, each gets half of the gradient
             share = (np.sign((others[0] - far).real) + 1) / 2
-            farness = np.where(share > 0, far, others[0])
+            farness = np.where(share == 1, far, np.where(share == 0, others[0], (far + others[0]) / 2))
         short = self.margin + near - farness
         beyond = short.real < 0
 
