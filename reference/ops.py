@@ -26,7 +26,9 @@ CONTAINERS = frozenset(
         "NLLLoss2d",
     ]
 )
-ON_CPU = frozenset(["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "MultiMarginLoss"])
+ON_CPU = frozenset(
+    ["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "MultiLabelMarginLoss", "MultiMarginLoss"]
+)
 """Ops that look at their numbers before they compute, which the meta device has not, or whose shape it gets wrong."""
 
 SAVES_A_MASK = frozenset(["MultiLabelMarginLoss"])

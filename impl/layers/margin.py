@@ -159,9 +159,9 @@ class CosineEmbeddingLoss(Loss):
             shapes = (x1.shape, x2.shape, t.shape)
             raise reject(self, "the shapes of its inputs", shapes, "(D,), (D,) and (), or (N, D), (N, D) and (N,)")
         square = max(SQUARE, float(np.finfo(x1.real.dtype).tiny))
-        lengths = [np.sqrt((x * x).sum(-1, keepdims=True) + square) for x in (x1, x2)]
-        units = [x / length for x, length in zip((x1, x2), lengths)]
-        cosine = (units[0] * units[1]).sum(-1)
+        m1, m2 = ((x * x).sum(-1, keepdims=True) + square for x in (x1, x2))
+        length = np.sqrt(m1 * m2)
+        cosine = ((x1 * x2).sum(-1, keepdims=True) / length)[..., 0]
         joint_shape(self, cosine, t)
         beyond = (cosine - self.margin).real < 0
         alike, different = t.real == 1, (t.real == -1) & ~beyond
@@ -170,7 +170,7 @@ class CosineEmbeddingLoss(Loss):
         def back(g: Array) -> tuple[Array | None, ...]:
             along = np.expand_dims(np.where(alike, -g, np.where(different, g, 0)), -1)
             c = np.expand_dims(cosine, -1)
-            first, second = (along * (units[1 - i] - c * units[i]) / lengths[i] for i in (0, 1))
+            first, second = along * (x2 / length - c * x1 / m1), along * (x1 / length - c * x2 / m2)
             return fold(first, x1.shape), fold(second, x2.shape), None
 
         return self.reduced(losses, back, branches=(beyond,))
@@ -309,6 +309,9 @@ class _Triplet(Loss):
         if not anchor.ndim == positive.ndim == negative.ndim:
             raise reject(self, "the shapes of its inputs", shapes, "equally many axes")
         joint_shape(self, anchor, positive, negative)
+        # In one dtype, so that equal distances are equal where a complex step moves one of three.
+        dtype = np.result_type(anchor, positive, negative)
+        anchor, positive, negative = (x.astype(dtype, copy=False) for x in (anchor, positive, negative))
         pairs = [(0, anchor, 1, positive), (0, anchor, 2, negative), (1, positive, 2, negative)]
         steps = [self.distance.forward({}, x, y) for _, x, _, y in (pairs if self.swap else pairs[:2])]
         near, far, *others = (np.asarray(step.output) for step in steps)
