@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -157,7 +157,7 @@ class Twin:
 
     def add_input(self, graph_input: Input) -> None:
         """Take in one more input."""
-        dtype = torch.int64 if graph_input.domain == "index" else torch.float64
+        dtype = torch.int64 if graph_input.domain in ("index", "sign") else torch.float64
         self.outputs[graph_input.name] = (torch.zeros(graph_input.shape, dtype=dtype, device=self.device),)
         self._count(prod(graph_input.shape), f"input {graph_input.name}")
 
@@ -173,6 +173,8 @@ class Twin:
                 # Batch norm without momentum reads its counter, which the meta device cannot.
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
+            if node.op in ops.ON_CPU:
+                inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
         except ArchitectureError:
@@ -180,7 +182,7 @@ class Twin:
         except Exception as error:  # whatever torch makes of a stranger's arguments
             reason = " ".join(str(error).split())[:300]
             raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {reason}") from None
-        self.outputs[node.name] = tuple(y.detach() for y in outputs)
+        self.outputs[node.name] = tuple(y.detach().to(self.device) for y in outputs)
         if shapes:
             self.noise_shapes[node.name] = shapes
         self._count(sum(y.numel() for y in outputs), f"node {node.name}")
@@ -198,8 +200,8 @@ class Twin:
     def _add_module(self, node: Node, module: nn.Module) -> None:
         module.double().train(self.architecture.training)
         self._count(sum(p.numel() for p in module.parameters()), f"node {node.name}")
-        if self.device != "meta":
-            module.to_empty(device=self.device)
+        if self.device != "meta" or node.op in ops.ON_CPU:
+            module.to_empty(device="cpu" if node.op in ops.ON_CPU else self.device)
         tensors = {name: value for name, value in node.arguments.items() if isinstance(value, list)}
         self.constants[node.name] = {n: v for n, v in tensors.items() if ops.is_tensor_argument(node.op, n)}
         own = [name for name, _ in module.named_buffers() if name not in self.constants[node.name]]
@@ -286,7 +288,10 @@ class Twin:
             inputs = [use(x.contiguous(), node.name, str(i)) for i, x in enumerate(taken)]
             own = {name: use(x, node.name, name) for name, x in parameters.get(node.owner, {}).items()}
             draws = Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext()
-            with draws, _saving(perturb, inputs) if isinstance(perturb, Perturbation) else nullcontext():
+            saved: AbstractContextManager[Any] = nullcontext()
+            if isinstance(perturb, Perturbation) and node.op not in ops.SAVES_A_MASK:
+                saved = _saving(perturb, inputs)
+            with draws, saved:
                 outputs = self._call(node, own, inputs)
             if node.op == "Hardsigmoid" and dtype == "float64" and outputs[0].requires_grad:
                 outputs[0].register_hook(lambda g: g * SIXTH)
@@ -299,7 +304,8 @@ class Twin:
                 results[Tensor("output", node.name, str(i))] = y.detach().numpy()
                 sources[Tensor("adjoint", node.name, str(i))] = y
                 if y.requires_grad:
-                    y.register_hook(lambda g: disturb(g).contiguous())
+                    # No gradient at all may come: a norm that counts has none.
+                    y.register_hook(lambda g: None if g is None else disturb(g).contiguous())
         for owner, tensors in parameters.items():
             for name, tensor in tensors.items():
                 if name in self.buffers[owner]:

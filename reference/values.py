@@ -109,4 +109,13 @@ def _input(rng: np.random.Generator, graph_input: Input) -> Array:
         index = rng.integers(0, graph_input.below, shape)
         ignored = rng.random(shape) < (0.0 if graph_input.ignore is None else 0.25)
         return np.asarray(np.where(ignored, graph_input.ignore or 0, index), dtype=np.int64)
+    if graph_input.domain == "sign":
+        return np.asarray(2 * rng.integers(0, 2, shape) - 1, dtype=np.int64)
+    if graph_input.domain == "positive":
+        return representable(rng.exponential(size=shape) + 0.125)
+    if graph_input.domain == "probability":
+        return representable(rng.uniform(0.0625, 0.9375, shape))
+    if graph_input.domain == "log_simplex":
+        scores = rng.standard_normal(shape)
+        return representable(scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True)))
     return representable(rng.standard_normal(shape))

@@ -203,6 +203,10 @@ def _input_in_words(graph_input: Mapping[str, Any]) -> str:
         "unit": " in [0, 1]",
         "simplex": " on the simplex",
         "index": f" of indices below {graph_input.get('below')}",
+        "sign": " of -1 and 1",
+        "positive": " of positive numbers",
+        "probability": " inside (0, 1)",
+        "log_simplex": " of logarithms of a simplex",
     }
     return f"{graph_input['name']} {tuple(graph_input['shape'])}{domains[graph_input.get('domain', 'real')]}"
 
