@@ -15,7 +15,7 @@ from backproof.examination import PYTORCH, Examination
 from backproof.implementations import Completed, TorchImplementation
 from backproof.running import ImplementationFailed, WrongArray
 from reference import Node, Tensor
-from reports import Suspect, diagnose, most_telling
+from reports import Suspect, TensorAgreement, diagnose, most_telling
 from reports.agreement import Fault
 
 
@@ -40,6 +40,8 @@ def blame(examination: Examination) -> Blame:
             return found
     if any(verdict.verdict == "disagree" for verdict in examination.whole_verdicts.values()):
         return Blame(None, "composition", partial(explain, examination))
+    if (found := _second_order(examination)) is not None:
+        return found
     wrong = [against for against, verdict in examination.end_to_end.items() if verdict.verdict == "disagree"]
     if wrong == [PYTORCH]:
         return Blame(None, "reference", lambda: "PyTorch's gradient of the whole network contradicts its own forward")
@@ -67,6 +69,20 @@ def _numbers(examination: Examination, node: Node) -> Blame | None:
     if derivative:
         return Blame(node, "forward", lambda: "it agrees with PyTorch, but is not the derivative of its own forward")
     return None
+
+
+def _second_order(examination: Examination) -> Blame | None:
+    """Convict the first node whose gradients are right, but change otherwise than PyTorch's."""
+    for node in examination.nodes if examination.second_order else ():
+        for name, verdict in examination.second_order.alone(node).verdicts.items():
+            if verdict.verdict == "disagree":
+                return Blame(node, "backward", partial(_not_beside, called(name, examination), verdict))
+    return None
+
+
+def _not_beside(what: str, verdict: TensorAgreement) -> str:
+    changes = f"it changes by {verdict.got:.7g} where PyTorch's changes by {verdict.want:.7g}, at {list(verdict.index)}"
+    return f"{what} is right at this point, but not beside it: along one direction {changes}"
 
 
 def _against_both(examination: Examination, node: Node, wrong: list[Tensor]) -> Blame:

@@ -11,8 +11,9 @@ import numpy as np
 
 from backproof.behaviour import Misbehaviour, misbehaviour
 from backproof.differencing import along_one_direction
-from backproof.judging import AT_A_KINK, judged, rounding
+from backproof.judging import AT_A_KINK, finite, judged, rounding
 from backproof.running import outputs, run
+from backproof.second_order import SecondOrder
 from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.run import Array, magnitude
@@ -34,25 +35,30 @@ class Examination:
         Implementation, architecture, reference and finite differences.
     dtype
         In which the implementation runs.
+    second_order
+        Whether gradients of gradients are compared, too; that is done in float64 alone.
     """
 
-    def __init__(self, witnesses: Witnesses, dtype: str) -> None:
+    def __init__(self, witnesses: Witnesses, dtype: str, second_order: bool = False) -> None:
         self.witnesses = witnesses
         self.implementation, self.reference = witnesses.implementation, witnesses.reference
         self.nodes = witnesses.architecture.nodes
         self.dtype = dtype
+        self.second_order = SecondOrder(witnesses, self.labels) if second_order and dtype == "float64" else None
         self._runs: dict[str, Run] = {}
         self._verdicts: dict[str, tuple[Verdicts, Verdicts]] = {}
         self._misbehaviour: dict[str, Misbehaviour | None] = {}
 
     def tensors(self) -> Iterator[TensorAgreement]:
-        """Compare everything: the whole network, every node alone, its behaviour, the whole gradient."""
+        """Compare everything: the whole network, every node alone, its behaviour, the whole gradient, the next order."""
         yield from self.whole_verdicts.values()
         for node in self.nodes:
             yield from self.alone(node).values()
             yield from self.differences(node).values()
             yield self._behaviour(node)
         yield from self.end_to_end.values()
+        if self.second_order:
+            yield from self.second_order.tensors()
 
     @cached_property
     def whole(self) -> Run:
@@ -254,8 +260,3 @@ class Examination:
 
     def _outputs(self, values: Values) -> dict[str, Array]:
         return outputs(self.implementation, self.witnesses.twin, values, "float64")
-
-
-def finite(run: Run) -> bool:
-    """Whether all that goes forward is finite."""
-    return all(np.isfinite(y).all() for name, y in run.tensors.items() if name.kind == "output")

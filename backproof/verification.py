@@ -21,6 +21,7 @@ def verify(
     architecture: Architecture,
     implementation: str | Verifiable = "numpy",
     dtype: str = "float64",
+    second_order: bool = False,
 ) -> Agreement:
     """Verify an implementation on one architecture.
 
@@ -33,6 +34,8 @@ def verify(
     dtype
         ``float64``, ``float32`` or ``float16``: the precision in which the implementation runs. The reference always
         runs in float64, on the same numbers.
+    second_order
+        Compare the gradient of the gradient, too, in float64.
 
     Raises
     ------
@@ -43,18 +46,18 @@ def verify(
     backproof.implementations.UnknownImplementation
         There is no such implementation.
     """
-    return Verification(architecture, implementation).agreement(dtype)
+    return Verification(architecture, implementation).agreement(dtype, second_order=second_order)
 
 
 class Verification(Witnesses):
     """The witnesses on one architecture, and what they say in each dtype."""
 
-    def agreement(self, dtype: str, explain: bool = True) -> Agreement:
+    def agreement(self, dtype: str, explain: bool = True, second_order: bool = False) -> Agreement:
         """Verify in one dtype; a diagnosis, which takes longest where something is wrong, can be left out."""
         if dtype not in DTYPES:
             raise Unsupported(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
         started = perf_counter()
-        examination = Examination(self, dtype)
+        examination = Examination(self, dtype, second_order)
         tensors: tuple[TensorAgreement, ...] = ()
         found, failure = Blame(), None
         with np.errstate(all="ignore"):  # overflow and NaN are findings, compared by place, not warnings

@@ -1,18 +1,21 @@
 """What is right: the language of architectures, its PyTorch meaning, finite differences."""
 
 from reference.architecture import Architecture, ArchitectureError, Input, Node
+from reference.disturbance import Perturbation
 from reference.run import Run, Tensor
-from reference.sensitivity import Reference
-from reference.twin import Perturbation, Twin
+from reference.sensitivity import Curvature, Reference
+from reference.twin import Refused, Twin
 from reference.values import Values, draw_values
 
 __all__ = [
     "Architecture",
     "ArchitectureError",
+    "Curvature",
     "Input",
     "Node",
     "Perturbation",
     "Reference",
+    "Refused",
     "Run",
     "Tensor",
     "Twin",

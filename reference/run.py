@@ -35,5 +35,5 @@ class Run:
 
 def magnitude(array: Array) -> float:
     """Return the largest finite magnitude in an array."""
-    sizes = np.abs(array.astype(np.float64))
+    sizes = np.abs(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64))
     return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))

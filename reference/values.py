@@ -71,7 +71,8 @@ def draw_values(architecture: Architecture, twin: Twin) -> Values:
 
 def representable(array: Array) -> Array:
     """Round to the nearest float32 and return it as float64, so that every dtype runs on the same numbers."""
-    return np.asarray(array).astype(np.float32).astype(np.float64)
+    short, long = (np.complex64, np.complex128) if np.iscomplexobj(array) else (np.float32, np.float64)
+    return np.asarray(array).astype(short).astype(long)
 
 
 def _parameter(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:

@@ -26,6 +26,10 @@ FAULTS: Mapping[Fault, str] = {
 """What each kind of fault means, said of the culprit."""
 
 
+SECOND_ORDER = "second order"
+"""The pair of witnesses on the gradient of the gradient; what is compared there are the changes of gradients."""
+
+
 class DisagreementError(AssertionError):
     """An implementation disagrees with the reference; the text says where, by how much and why."""
 
@@ -38,12 +42,13 @@ class TensorAgreement:
     ----------
     node, op, kind, name
         Which array: of which node, of which op; ``output``, ``update`` (a buffer's new value), ``adjoint`` (gradient of
-        an output), ``parameter`` or ``input`` (gradients of them), ``direction`` (the gradient of the whole
+        an output), ``parameter`` or ``input`` (gradients of them), ``curvature`` (all of them, where one is not known), ``direction`` (the gradient of the whole
         network along one direction) or ``behaviour`` (what a pass does besides computing); the parameter's name or the
         number of the output or input.
     against
         The two witnesses: ``autograd`` (of the whole network), ``autograd, node alone``, ``differences`` or ``autograd
-        against differences``; for its behaviour, ``itself``.
+        against differences``; for its behaviour, ``itself``; for how its gradients change, ``second order`` or ``second
+        order, node alone``.
     verdict
         ``agree``, ``disagree`` or ``inconclusive``.
     digits
@@ -86,6 +91,9 @@ class TensorAgreement:
             return "the whole gradient, along one direction"
         if self.kind == "behaviour":
             return f"{self.node}: behaviour"
+        if self.against.startswith(SECOND_ORDER):
+            what = {"parameter": f" of {self.name}", "input": f" of input {self.name}"}.get(self.kind, "")
+            return f"{self.node or 'the whole network'}: second derivative{what}"
         words = {"parameter": "gradient of", "input": "gradient of input", "update": "new"}
         return f"{self.node}: {words.get(self.kind, self.kind)} {self.name}"
 
