@@ -15,6 +15,7 @@ from zlib import crc32
 import numpy as np
 from numpy.exceptions import ComplexWarning
 
+from backproof.catalogue import convention
 from backproof.implementations import Backward, Completed, Pass
 from backproof.judging import AT_A_KINK, finite, judged, rounding
 from backproof.running import ImplementationFailed, WrongArray, run
@@ -37,17 +38,21 @@ class Line:
     """A straight line through the values of a network: all real numbers move at once, gradients of outputs included.
 
     Each entry moves in proportion to its own size, so that what is positive or small stays so; zeros move by what is
-    typical of their array. Buffers stay.
+    typical of their array. What has no gradient, or by convention one that is not the derivative, stays, for where
+    it goes no second pass of autograd follows.
     """
 
     def __init__(self, reference: Reference) -> None:
         self.values = reference.values
-        seed, buffers = reference.twin.architecture.seed, reference.twin.buffers
+        architecture = reference.twin.architecture
+        unmoved = {("parameter", node.owner, name) for node in architecture.nodes for name in convention(node)}
+        moved = reference.twin.reached(reference.values) - unmoved
 
-        def along(array: Array, *name: str) -> Array:
-            if array.dtype.kind != "f" or name[-1] in buffers.get(name[1], ()):
+        def along(array: Array, kind: Any, node: str, name: str) -> Array:
+            if kind != "cotangent" and Tensor(kind, node, name) not in moved:
                 return np.zeros(array.shape)
-            rng = np.random.default_rng([seed, crc32("/".join(("second order", *name)).encode())])
+            key = f"second order/{kind}/{node}/{name}"
+            rng = np.random.default_rng([architecture.seed, crc32(key.encode())])
             sizes = np.abs(array)
             typical = np.median(sizes[sizes > 0]) if sizes.any() else 1.0
             return representable(rng.standard_normal(array.shape) * np.where(sizes, sizes, typical))

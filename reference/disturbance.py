@@ -19,8 +19,8 @@ DTYPES = {
 
 
 def numeric(x: TorchTensor) -> bool:
-    """Whether a tensor holds numbers that round: real or complex ones."""
-    return x.is_floating_point() or x.is_complex()
+    """Whether a tensor holds numbers that round: real or complex ones. A sparse one says nothing by itself."""
+    return (x.is_floating_point() or x.is_complex()) and not x.is_sparse
 
 
 @dataclass(frozen=True)

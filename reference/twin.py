@@ -50,7 +50,7 @@ class _Forward:
             return [None] * len(sources)
         ends, cotangents = zip(*pairs)
         found = torch.autograd.grad(ends, sources, cotangents, create_graph=create_graph, allow_unused=True)
-        return [g.to_dense() if g is not None and g.is_sparse else g for g in found]
+        return [None if g is None else _dense(g) for g in found]
 
 
 class Twin:
@@ -223,6 +223,12 @@ class Twin:
             raise Refused(" ".join(str(error).split())[:300]) from None
         return Run(_arrays(sources, changes or [None] * len(sources)))
 
+    def reached(self, values: Values) -> set[Tensor]:
+        """Return the parameters and inputs that a gradient flows to; autograd gives None for the others."""
+        done = self._forward(values, "float64")
+        found = zip(done.sources, done.gradients(list(done.sources.values())))
+        return {name for name, g in found if g is not None and name.kind != "adjoint"}
+
     def _forward(
         self,
         values: Values,
@@ -315,7 +321,11 @@ def _arrays(sources: Mapping[Tensor, TorchTensor], found: Iterable[TorchTensor |
 
 
 def _array(tensor: TorchTensor) -> Array:
-    return np.asarray(tensor.detach().resolve_conj().resolve_neg().numpy())
+    return np.asarray(_dense(tensor.detach()).resolve_conj().resolve_neg().numpy())
+
+
+def _dense(tensor: TorchTensor) -> TorchTensor:
+    return tensor.to_dense() if tensor.is_sparse else tensor
 
 
 def _direction(along: Values, name: Tensor, like: TorchTensor) -> TorchTensor:
