@@ -15,7 +15,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from backproof.generator import drawable, random_architecture
-from backproof.implementations import Verifiable, load
+from backproof.implementations import Completed, Verifiable, load
 from backproof.reproduction import reproduction
 from backproof.shrinking import shrink_failure
 from backproof.verification import DTYPES, Verification
@@ -70,10 +70,11 @@ class Campaign:
                 raise Unsupported(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
         check_second_order(self.dtypes, self.second_order)
         implementation = load(self.implementation)
-        supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op)]
+        supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op, self.dtypes)]
         for name in self.layers or ():
             if name not in supported:
-                raise Unsupported(f"{implementation.name} does not support {name}")
+                numbers = " in complex numbers" if "complex128" in self.dtypes else ""
+                raise Unsupported(f"{implementation.name} does not support {name}{numbers}")
         if all(op in STRUCTURAL for op in self.layers or supported) and self.layers is None:
             raise Unsupported(f"{implementation.name} supports no layer of the catalogue")
         return replace(self, layers=self.layers or tuple(supported))
@@ -180,9 +181,11 @@ def _shrunk(failure: Mapping[str, Any], implementation: str) -> dict[str, Any]:
     }
 
 
-def _supports(implementation: Verifiable, op: str) -> bool:
-    """Whether an implementation runs an op, whatever its arguments."""
-    return op in STRUCTURAL or implementation.supports(Node("any", op, {}, ("x",)))
+def _supports(implementation: Verifiable, op: str, dtypes: Sequence[str]) -> bool:
+    """Whether an implementation runs an op in all these dtypes, whatever its arguments."""
+    completed, node = Completed(implementation), Node("any", op, {}, ("x",))
+    supported = op in STRUCTURAL or completed.supports(node)
+    return supported and ("complex128" not in dtypes or completed.holomorphic(node))
 
 
 @cache

@@ -15,7 +15,7 @@ import click
 import backproof
 
 DTYPES = ("float64", "float32")
-dtype_help = "float64, float32, float16, separated by commas."
+dtype_help = "float64, float32, float16, complex128, separated by commas."
 
 
 class CommaSeparated(click.ParamType[tuple[str, ...]]):

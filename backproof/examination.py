@@ -50,7 +50,7 @@ class Examination:
         self._misbehaviour: dict[str, Misbehaviour | None] = {}
 
     def tensors(self) -> Iterator[TensorAgreement]:
-        """Compare everything: the whole network, every node alone, its behaviour, the whole gradient, the next order."""
+        """Compare all: the whole network, every node alone, its behaviour, the whole gradient, the second order."""
         yield from self.whole_verdicts.values()
         for node in self.nodes:
             yield from self.alone(node).values()

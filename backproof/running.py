@@ -140,8 +140,9 @@ def forward(implementation: Implementation, twin: Twin, values: Values, dtype: s
 
 
 def cast(array: Array, dtype: str | None) -> Array:
-    """Bring real numbers to the working precision, if there is one; integers stay."""
-    return array.astype(dtype) if dtype is not None and array.dtype.kind == "f" else array
+    """Bring real numbers to the working precision, if it is a real one; complex numbers and integers stay."""
+    real = dtype is not None and np.dtype(dtype).kind == "f"
+    return array.astype(dtype) if real and array.dtype.kind == "f" else array
 
 
 def outputs(implementation: Completed, twin: Twin, values: Values, dtype: str) -> dict[str, Array]:

@@ -1,4 +1,4 @@
-"""The gradient of the gradient: how a hand-written backward changes along a direction, beside PyTorch's double backward.
+"""The gradient of the gradient: how a hand-written backward changes along a line, beside PyTorch's double backward.
 
 docs/second-order.md says how, and what it adds.
 """
@@ -17,7 +17,7 @@ from numpy.exceptions import ComplexWarning
 
 from backproof.catalogue import convention
 from backproof.implementations import Backward, Completed, Pass
-from backproof.judging import AT_A_KINK, finite, judged, rounding
+from backproof.judging import finite, judged, rounding
 from backproof.running import ImplementationFailed, WrongArray, run
 from backproof.witnesses import Witnesses
 from reference import Curvature, Node, Reference, Refused, Tensor, Values
@@ -251,7 +251,9 @@ class _Side:
     def _unanswered(self) -> TensorAgreement:
         node = self.twin.architecture.nodes[0]
         name, op = (node.name, node.op) if self.against == ALONE else ("", "")
-        return TensorAgreement(name, op, "curvature", "", self.against, "inconclusive", note=f"torch refuses: {self.refusal}")
+        return TensorAgreement(
+            name, op, "curvature", "", self.against, "inconclusive", note=f"torch refuses: {self.refusal}"
+        )
 
     @staticmethod
     def _again(
@@ -339,7 +341,7 @@ class _Side:
         return self._judged(name, self._noise(name, thorough=True), unknown=True)
 
     def _unless_torch_is_wrong(self, name: Tensor) -> TensorAgreement:
-        """Ask the third witness: does PyTorch's own backward change as the implementation's, and not as PyTorch says?"""
+        """Ask the third witness: does PyTorch's backward change as the implementation's, and not as PyTorch says?"""
         verdict = self._judged(name, self._noise(name, thorough=True), unknown=True)
         noise, estimate = self._noise(name, thorough=True), self._differences_of_torch[name]
         known = np.isfinite(estimate.bound) & ~estimate.kinks & ~self.found.unknown[name]

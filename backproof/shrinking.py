@@ -135,7 +135,6 @@ def shrink_failure(
         It does not fail.
     """
 
-
     def verified(candidate: Architecture) -> Agreement:
         return Verification(candidate, implementation).agreement(dtype, explain=False, second_order=second_order)
 

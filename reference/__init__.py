@@ -5,7 +5,7 @@ from reference.disturbance import Perturbation
 from reference.run import Run, Tensor
 from reference.sensitivity import Curvature, Reference
 from reference.twin import Refused, Twin
-from reference.values import Values, draw_values
+from reference.values import Values, draw_values, with_imaginary_parts
 
 __all__ = [
     "Architecture",
@@ -21,4 +21,5 @@ __all__ = [
     "Twin",
     "Values",
     "draw_values",
+    "with_imaginary_parts",
 ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -135,7 +136,7 @@ def derivative_of_each(shifted: Shifted, x: Array, direction: Array) -> Estimate
         typical = float(np.median(sizes)) if sizes.size else 1.0
         left = np.isfinite(flat)
         while left.any() and direction.any():
-            best = _searched(lambda t: shifted(t).reshape(-1)[left], flat[left], x, direction, typical)
+            best = _searched(partial(_some, shifted, left), flat[left], x, direction, typical)
             if best is None:
                 break
             resolved = np.isfinite(best.error)
@@ -150,6 +151,10 @@ def derivative_of_each(shifted: Shifted, x: Array, direction: Array) -> Estimate
             left = np.zeros_like(left)
             left[at] = True
         return Estimate(*(a.reshape(here.shape) for a in (value, bound, lower, upper, size)))
+
+
+def _some(shifted: Shifted, which: Array, t: float) -> Array:
+    return np.asarray(shifted(t).reshape(-1)[which])
 
 
 def _searched(shifted: Shifted, here: Array, x: Array, direction: Array, typical: float) -> Stencil | None:

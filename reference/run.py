@@ -33,6 +33,11 @@ class Run:
     tensors: Mapping[Tensor, Array]
 
 
+def is_numeric(array: Array) -> bool:
+    """Whether an array holds real or complex numbers, and no integers."""
+    return array.dtype.kind in "fc"
+
+
 def magnitude(array: Array) -> float:
     """Return the largest finite magnitude in an array."""
     sizes = np.abs(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64))

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from reference.disturbance import Blur, Disturbance, Perturbation, Rounding
-from reference.run import Array, Kind, Run, Tensor, magnitude
+from reference.run import Array, Kind, Run, Tensor, is_numeric, magnitude
 from reference.twin import Twin
 from reference.values import Values, representable
 
@@ -122,7 +122,7 @@ class Reference:
         amounts = {n.node: 8 * eps * x for n, x in self.cancelled.items() if x and n.kind == "output"}
         blurred = [Blur(amounts, phase, eps) for phase in range(4)] if amounts and dtype in DOUBLE else []
         moved = self._moved([*relative, Rounding(dtype), *blurred])
-        real = {name: self.run.tensors[name].dtype.kind in "fc" for name in moved}
+        real = {name: is_numeric(self.run.tensors[name]) for name in moved}
         return {name for name, far in moved.items() if max(far) > 10 * self.thorough[name] * real[name]}
 
     def near_kink(self, size: float) -> bool:
@@ -177,7 +177,7 @@ def _nearby(values: Values, phase: float) -> Values:
     """Other real numbers, close to the given ones; none is spared, for nothing is compared across a kink."""
 
     def near(array: Array) -> Array:
-        if array.dtype.kind not in "fc":
+        if not is_numeric(array):
             return array
         return representable(Perturbation(NEAR, phase).saved(torch.from_numpy(array)).numpy())
 
@@ -191,7 +191,7 @@ def _nearby(values: Values, phase: float) -> Values:
 
 def _gaps(a: Array, b: Array) -> Array:
     """How far the entries lie apart; 0 for what is not a finite number, 1 between different integers."""
-    if a.dtype.kind not in "fc":
+    if not is_numeric(a):
         return np.asarray(a != b, np.float64)
     with np.errstate(invalid="ignore"):
         gaps = np.abs(a - b)

@@ -120,8 +120,7 @@ class Twin:
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
-            reason = " ".join(str(error).split())[:300]
-            raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {reason}") from None
+            raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {_told(error)}") from None
         self.outputs[node.name] = tuple(y.detach() for y in outputs)
         if shapes:
             self.noise_shapes[node.name] = shapes
@@ -188,9 +187,19 @@ class Twin:
         Where autograd says None because no gradient flows, the run has zeros. ``counted`` says how often the gradient
         through one use of an array counts instead of once: what a mistake of composition would give. Complex values
         run in complex numbers of that precision, and gradients come in torch's convention.
+
+        Raises
+        ------
+        Refused
+            PyTorch has no complex version of something, and says so.
         """
-        done = self._forward(values, dtype, perturb, counted)
-        gradients = done.gradients(list(done.sources.values()))
+        try:
+            done = self._forward(values, dtype, perturb, counted)
+            gradients = done.gradients(list(done.sources.values()))
+        except (RuntimeError, NotImplementedError) as error:
+            if not any(np.iscomplexobj(x) for x in values.inputs.values()):
+                raise
+            raise Refused(_told(error)) from None
         return Run(done.results | _arrays(done.sources, gradients))
 
     def curvature(
@@ -220,7 +229,7 @@ class Twin:
             ends, weights = zip(*pairs) if pairs else ((), ())
             changes = torch.autograd.grad(ends, list(sources.values()), weights, allow_unused=True) if pairs else ()
         except (RuntimeError, NotImplementedError) as error:
-            raise Refused(" ".join(str(error).split())[:300]) from None
+            raise Refused(_told(error)) from None
         return Run(_arrays(sources, changes or [None] * len(sources)))
 
     def reached(self, values: Values) -> set[Tensor]:
@@ -313,6 +322,10 @@ class Twin:
         twin = copy(self)
         twin.architecture = replace(self.architecture, inputs=tuple(inputs), nodes=(lonely,), outputs=outputs)
         return twin
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
 
 
 def _arrays(sources: Mapping[Tensor, TorchTensor], found: Iterable[TorchTensor | None]) -> dict[Tensor, Array]:

@@ -145,9 +145,12 @@ def _counts(verdicts: Counter[str]) -> dict[str, int]:
 
 
 def _shown(tensor: TensorAgreement) -> dict[str, Any]:
-    """Return what a report shows of one array; numbers that are not finite become text."""
+    """Return what a report shows of one array; numbers that are not finite, or complex, become text."""
     numbers = {name: getattr(tensor, name) for name in ("digits", "bound", "got", "want", "max_ulp")}
-    plain = {name: x if x is None or abs(x) < float("inf") else str(x) for name, x in numbers.items()}
+    plain = {
+        name: x if x is None or (not isinstance(x, complex) and abs(x) < float("inf")) else f"{x:.7g}"
+        for name, x in numbers.items()
+    }
     return {
         "tensor": tensor.label,
         "op": tensor.op,

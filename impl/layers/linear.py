@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -33,6 +34,8 @@ class Linear(Layer):
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), eq. 4-7.
     """
 
+    holomorphic: ClassVar[bool] = True
+
     in_features: int
     out_features: int
     bias: bool = True
@@ -59,10 +62,10 @@ class Linear(Layer):
             y = y + parameters["bias"]
 
         def backward(g: Array) -> Gradients:
-            gradients = {"weight": matrix_gradient(g, x)}
+            gradients = {"weight": matrix_gradient(g, x.conj())}
             if self.bias:
                 gradients["bias"] = np.asarray(g.sum(axis=tuple(range(g.ndim - 1))))
-            return Gradients((g @ weight,), gradients)
+            return Gradients((g @ weight.conj(),), gradients)
 
         return Step(y, backward)
 
@@ -78,6 +81,8 @@ class Bilinear(Layer):
 
     Source: Tenenbaum and Freeman, Neural Computation 12 (2000), eq. 2.
     """
+
+    holomorphic: ClassVar[bool] = True
 
     in1_features: int
     in2_features: int
@@ -118,18 +123,21 @@ class Bilinear(Layer):
             y = y + parameters["bias"]
 
         def backward(g: Array) -> Gradients:
-            rows, rows1, rows2 = (a.reshape(prod(g.shape[:-1]), a.shape[-1]) for a in (g, x1, x2))
+            rows, rows1, rows2 = (a.reshape(prod(g.shape[:-1]), a.shape[-1]) for a in (g, x1.conj(), x2.conj()))
             gradients = {"weight": np.einsum("no,ni,nj->oij", rows, rows1, rows2)}
             if self.bias:
                 gradients["bias"] = rows.sum(axis=0)
-            grad1 = np.einsum("...o,oij,...j->...i", g, weight, x2)
-            return Gradients((grad1, np.einsum("...o,...i,oij->...j", g, x1, weight)), gradients)
+            grad1 = np.einsum("...o,oij,...j->...i", g, weight.conj(), x2.conj())
+            grad2 = np.einsum("...o,...i,oij->...j", g, x1.conj(), weight.conj())
+            return Gradients((grad1, grad2), gradients)
 
         return Step(y, backward)
 
 
 class Identity(Layer):
     """``y = x``, whatever arguments it is given; backward hands g on."""
+
+    holomorphic: ClassVar[bool] = True
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         """Take and ignore any arguments, as torch's does."""
@@ -144,6 +152,8 @@ class Flatten(Layer):
 
     Shapes: x ``(*, S_start, ..., S_end, *)``, y ``(*, S_start ... S_end, *)``.
     """
+
+    holomorphic: ClassVar[bool] = True
 
     start_dim: int = 1
     end_dim: int = -1
