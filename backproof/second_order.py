@@ -25,7 +25,7 @@ from reference.differences import COMPLEX_STEP, UNDERFLOW, Estimate, derivative_
 from reference.run import Array
 from reference.values import representable
 from reports import TensorAgreement
-from reports.agreement import SECOND_ORDER
+from reports.agreement import REFUSED, SECOND_ORDER
 
 ALONE = f"{SECOND_ORDER}, node alone"
 PYTORCH = "PyTorch's double backward is not the derivative of its own backward"
@@ -251,9 +251,7 @@ class _Side:
     def _unanswered(self) -> TensorAgreement:
         node = self.twin.architecture.nodes[0]
         name, op = (node.name, node.op) if self.against == ALONE else ("", "")
-        return TensorAgreement(
-            name, op, "curvature", "", self.against, "inconclusive", note=f"torch refuses: {self.refusal}"
-        )
+        return TensorAgreement(name, op, "curvature", "", self.against, "inconclusive", note=f"{REFUSED}{self.refusal}")
 
     @staticmethod
     def _again(

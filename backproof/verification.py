@@ -14,6 +14,7 @@ from backproof.running import ImplementationFailed, WrongArray
 from backproof.witnesses import Unsupported, Witnesses
 from reference import Architecture, Refused
 from reports import Agreement, TensorAgreement, measure
+from reports.agreement import REFUSED
 
 DTYPES = ("float64", "float32", "float16", "complex128")
 
@@ -95,7 +96,7 @@ class Verification(Witnesses):
 
 
 def _refused(refusal: Refused) -> TensorAgreement:
-    return TensorAgreement("", "", "output", "", "autograd", "inconclusive", note=f"torch refuses: {refusal}")
+    return TensorAgreement("", "", "output", "", "autograd", "inconclusive", note=f"{REFUSED}{refusal}")
 
 
 def _malformed(error: WrongArray, dtype: str) -> TensorAgreement:

@@ -26,6 +26,9 @@ FAULTS: Mapping[Fault, str] = {
 """What each kind of fault means, said of the culprit."""
 
 
+REFUSED = "torch refuses: "
+"""A note begins so where PyTorch has nothing to compare with."""
+
 SECOND_ORDER = "second order"
 """The pair of witnesses on the gradient of the gradient; what is compared there are the changes of gradients."""
 

@@ -82,8 +82,6 @@ class Bilinear(Layer):
     Source: Tenenbaum and Freeman, Neural Computation 12 (2000), eq. 2.
     """
 
-    holomorphic: ClassVar[bool] = True
-
     in1_features: int
     in2_features: int
     out_features: int
@@ -123,13 +121,12 @@ class Bilinear(Layer):
             y = y + parameters["bias"]
 
         def backward(g: Array) -> Gradients:
-            rows, rows1, rows2 = (a.reshape(prod(g.shape[:-1]), a.shape[-1]) for a in (g, x1.conj(), x2.conj()))
+            rows, rows1, rows2 = (a.reshape(prod(g.shape[:-1]), a.shape[-1]) for a in (g, x1, x2))
             gradients = {"weight": np.einsum("no,ni,nj->oij", rows, rows1, rows2)}
             if self.bias:
                 gradients["bias"] = rows.sum(axis=0)
-            grad1 = np.einsum("...o,oij,...j->...i", g, weight.conj(), x2.conj())
-            grad2 = np.einsum("...o,...i,oij->...j", g, x1.conj(), weight.conj())
-            return Gradients((grad1, grad2), gradients)
+            grad1 = np.einsum("...o,oij,...j->...i", g, weight, x2)
+            return Gradients((grad1, np.einsum("...o,...i,oij->...j", g, x1, weight)), gradients)
 
         return Step(y, backward)
 
