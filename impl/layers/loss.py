@@ -38,8 +38,9 @@ class _Loss(Layer):
 
         if self.reduction == "none":
             return Step(np.asarray(losses), backward)
-        total = losses.sum()
-        return Step(np.asarray(total / divisor if self.reduction == "mean" else total), backward)
+        with np.errstate(invalid="ignore"):  # a complex number over NaN
+            total = losses.sum() / (divisor if self.reduction == "mean" else 1)
+        return Step(np.asarray(total), backward)
 
 
 @dataclass(frozen=True, eq=False)

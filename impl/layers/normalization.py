@@ -120,13 +120,18 @@ class _BatchNorm(Layer):
                 z = (x - parameters["running_mean"].reshape(shape)) * scale
                 return scale_and_shift(self, parameters, z, shape, lambda g: g * scale)
         count = x.size // self.num_features
-        if count < 2:
+        if count == 1:
             raise reject(self, "the shape of its input", x.shape, "at least 2 values per channel to take statistics of")
-        normal = standardise(x, (0, *range(2, x.ndim)), self.eps)
-        step = scale_and_shift(self, parameters, normal.values, shape, normal.backward)
+        if count:
+            normal = standardise(x, (0, *range(2, x.ndim)), self.eps)
+            step = scale_and_shift(self, parameters, normal.values, shape, normal.backward)
+        else:
+            step = scale_and_shift(self, parameters, x, shape, lambda g: g)
         if not self.track_running_stats:
             return step
         batches = parameters["num_batches_tracked"] + 1
+        if not count:  # an empty batch is counted, but says nothing of the statistics
+            return replace(step, updates={"num_batches_tracked": np.asarray(batches)})
         rate = 1 / int(batches) if self.momentum is None else self.momentum
         batch = {"running_mean": normal.mean, "running_var": normal.variance * (count / (count - 1))}
         updates = {

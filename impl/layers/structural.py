@@ -105,8 +105,11 @@ class Chunk(Layer):
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         if self.chunks < 1:
             raise reject(self, "chunks", self.chunks, "at least 1")
-        size = max(-(-x.shape[self.dim] // self.chunks), 1)
-        pieces = tuple(np.split(x, range(size, x.shape[self.dim], size), axis=self.dim))
+        length = x.shape[self.dim]
+        size = -(-length // self.chunks)
+        # Of nothing torch makes as many pieces as were asked for.
+        cuts = range(size, length, size) if length else [0] * (self.chunks - 1)
+        pieces = tuple(np.split(x, cuts, axis=self.dim))
 
         def backward(grads: tuple[Array | None, ...]) -> Gradients:
             whole = [np.zeros_like(piece) if g is None else g for piece, g in zip(pieces, grads)]
