@@ -17,7 +17,7 @@ __all__ = ["Bilinear", "Flatten", "Identity", "Linear"]
 
 def matrix_gradient(g: Array, x: Array) -> Array:
     """Return dE/dW of ``y = x W^T``, ``(*, out)`` from ``(*, in)``: outer products of g and x, summed over the rest."""
-    rows, columns = (a.reshape(prod(a.shape[:-1]), a.shape[-1]) for a in (g, x))
+    rows, columns = (a.reshape(prod(a.shape[:-1]), a.shape[-1]) for a in (g, x.conj()))
     return np.asarray(rows.T @ columns)
 
 
@@ -62,7 +62,7 @@ class Linear(Layer):
             y = y + parameters["bias"]
 
         def backward(g: Array) -> Gradients:
-            gradients = {"weight": matrix_gradient(g, x.conj())}
+            gradients = {"weight": matrix_gradient(g, x)}
             if self.bias:
                 gradients["bias"] = np.asarray(g.sum(axis=tuple(range(g.ndim - 1))))
             return Gradients((g @ weight.conj(),), gradients)

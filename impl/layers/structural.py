@@ -48,10 +48,7 @@ class Mul(Layer):
         training: bool = True,
         noise: Noise = None,
     ) -> Step:
-        def backward(g: Array) -> Gradients:
-            return Gradients((fold(g * b.conj(), a.shape), fold(g * a.conj(), b.shape)))
-
-        return Step(np.asarray(a * b), backward)
+        return Step(np.asarray(a * b), lambda g: Gradients((fold(g * b.conj(), a.shape), fold(g * a.conj(), b.shape))))
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,9 +70,8 @@ class MatMul(Layer):
             raise reject(self, "the shapes of its inputs", (a.shape, b.shape), "(*, N, K) and (*, K, M)")
 
         def backward(g: Array) -> Gradients:
-            return Gradients(
-                (fold(g @ b.swapaxes(-1, -2).conj(), a.shape), fold(a.swapaxes(-1, -2).conj() @ g, b.shape))
-            )
+            left, right = (x.swapaxes(-1, -2).conj() for x in (a, b))
+            return Gradients((fold(g @ right, a.shape), fold(left @ g, b.shape)))
 
         return Step(a @ b, backward)
 
