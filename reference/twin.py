@@ -120,7 +120,8 @@ class Twin:
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
-            raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {_told(error)}") from None
+            reason = " ".join(str(error).split())[:300]
+            raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {reason}") from None
         self.outputs[node.name] = tuple(y.detach() for y in outputs)
         if shapes:
             self.noise_shapes[node.name] = shapes
