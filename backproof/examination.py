@@ -23,6 +23,7 @@ from reports.agreement import Verdict
 ALONE = "autograd, node alone"
 ITSELF = "itself"
 PYTORCH = "autograd against differences"
+NOT_FINITE = "entries: PyTorch is not finite there, and what comes of infinities in complex numbers is nobody's rule"
 Verdicts = dict[Tensor, TensorAgreement]
 
 
@@ -132,7 +133,10 @@ class Examination:
         want, got = reference.run.tensors[name], found.tensors.get(name)
         if got is None and not want.any():
             got = np.zeros(want.shape, self.dtype)  # "no gradient flows" and zeros are one statement
-        return judged(
+        unknown = ~np.isfinite(want) & self.witnesses.imaginary
+        if unknown.any() and got is not None and got.shape == want.shape:
+            got = np.where(unknown, want, got)
+        verdict = judged(
             got,
             want,
             bound=np.asarray(self.bound(reference, name, thorough)),
@@ -143,6 +147,9 @@ class Examination:
             jumping=jumping,
             overflowing=reference.may_overflow(self.dtype),
         )
+        if unknown.any() and verdict.verdict == "agree":
+            return replace(verdict, verdict="inconclusive", note=f"{unknown.sum()} of {unknown.size} {NOT_FINITE}")
+        return verdict
 
     def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> float:
         """How far rounding may move an array."""
@@ -182,7 +189,7 @@ class Examination:
     def _against_differences(self, node: Node) -> Iterator[tuple[Tensor, TensorAgreement]]:
         finite_forward = finite(self.witnesses.alone[node.name].run)
         for name, derivative in self.witnesses.estimates[node.name].items():
-            if not finite_forward and not np.isfinite(derivative.coordinates.value).all():
+            if not finite_forward and (self.witnesses.imaginary or not np.isfinite(derivative.coordinates.value).all()):
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
             verdict = self._derivative(node, name, thorough=False)
             yield name, self._derivative(node, name, thorough=True) if verdict.verdict == "disagree" else verdict

@@ -15,7 +15,7 @@ from backproof.cli import main
 from backproof.complex_numbers import complex_numbers
 from backproof.verification import Unsupported, Verification, verify
 from backproof.witnesses import Witnesses
-from impl import Gradients, Linear, Mul, Step
+from impl import Gradients, Linear, Mul, Sigmoid, Step
 from impl.layers import LAYERS
 from reference import Architecture, Input, Node, Perturbation, Tensor
 from reference.disturbance import Blur, Rounding
@@ -236,6 +236,38 @@ def test_behaviour_is_tried_with_complex_numbers() -> None:
 
     agreement = verify(PRODUCT, NumPyImplementation({"Mul": Keeping}), "complex128")
     assert agreement.fault == "state"
+
+
+class Conjugated(Sigmoid):
+    """A sigmoid that goes back in torch's convention."""
+
+    holomorphic = True
+
+    def forward(self, parameters: Any, x: Array, **options: Any) -> Step:
+        step = super().forward(parameters, x, **options)
+
+        def backward(g: Array) -> Gradients:
+            return Gradients(tuple(None if d is None else d.conj() for d in step.backward(g.conj()).inputs))
+
+        return Step(step.output, backward)
+
+
+def test_where_torch_overflows_in_complex_numbers_nothing_is_certain() -> None:
+    """PyTorch's sigmoid of a complex number far to the left is NaN, where it is 0."""
+    nodes = (Node("square", "Mul", {}, ("x", "x")), Node("curve", "Sigmoid", {}, ("square",)))
+    architecture = Architecture((Input("x", (8, 4), "wide"),), nodes, ("curve",))
+    agreement = verify(architecture, NumPyImplementation({"Sigmoid": Conjugated}), "complex128")
+    agreement.raise_for_disagreement()
+    curve = [t for t in agreement.tensors if t.node == "curve" and t.kind in ("output", "input")]
+    assert {t.verdict for t in curve} == {"inconclusive"}
+    assert all("PyTorch is not finite there" in t.note for t in curve)
+
+    class Spoilt(Conjugated):
+        def forward(self, parameters: Any, x: Array, **options: Any) -> Step:
+            step = super().forward(parameters, x, **options)
+            return Step(np.where(np.abs(x) < 0.1, np.nan, step.output), step.backward)
+
+    assert verify(architecture, NumPyImplementation({"Sigmoid": Spoilt}), "complex128").culprit == "curve"
 
 
 def test_differences_see_real_and_imaginary_parts() -> None:
