@@ -177,3 +177,20 @@ def test_damaged_documents_are_read_or_refused_never_worse(architecture: Archite
     place[key] = data.draw(plain)
     with suppress(ArchitectureError):
         Twin(Architecture.from_json(json.dumps(wrong)))
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+@pytest.mark.parametrize(
+    ("op", "arguments", "shape"),
+    [
+        ("PixelShuffle", {"upscale_factor": 2}, (0, 4, 1, 1)),
+        ("PixelUnshuffle", {"downscale_factor": 2}, (0, 1, 2, 2)),
+        ("ChannelShuffle", {"groups": 2}, (1, 0, 3)),
+    ],
+)
+def test_what_pytorch_cannot_go_back_through_is_refused(
+    device: str, op: str, arguments: dict[str, int], shape: tuple[int, ...]
+) -> None:
+    shuffle = Architecture((Input("x", shape),), (Node("n", op, arguments, ("x",)),), ("n",))
+    with pytest.raises(ArchitectureError, match=f"^node n: torch.nn refuses {op}: "):
+        Twin(shuffle, device)
