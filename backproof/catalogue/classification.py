@@ -11,10 +11,12 @@ WIDEST = 4
 """Features before a linear map of many outputs: each entry of its matrix is differentiated."""
 
 
-def _narrow(shape: Shape) -> tuple[int, Need | None]:
-    """Return the features of an input, and a narrower one in the place of one that has too many."""
-    width = min(shape[-1], WIDEST)
-    return width, None if width == shape[-1] else Need((*shape[:-1], width))
+def _features(choose: Chooser, shape: Shape) -> Need:
+    """Return a fresh input, not wide in any sense: where a softmax behind a linear map saturates, PyTorch keeps no digit.
+
+    What is left of its gradient then is smaller than one unit of the terms that cancel in it.
+    """
+    return Need((*shape[:-1], min(shape[-1], WIDEST)), choose.one_of(("probability", "positive", "ties")))
 
 
 def _samples(shape: Shape) -> Shape:
@@ -72,11 +74,11 @@ def multi_label(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 def linear_cross_entropy(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """As CrossEntropyLoss, behind a linear map; several losses for each sample."""
-    width, first = _narrow(shape)
+    first = _features(choose, shape)
     classes = choose.integer(1, 4)
     outer = choose.one_of(((), (2,), (2, 1))) if len(shape) > 1 else ()
     arguments = {
-        "in_features": width,
+        "in_features": first.shape[-1],
         "num_classes": classes,
         "out_features": list(outer),
         "bias": choose.boolean(),
@@ -93,12 +95,12 @@ def linear_cross_entropy(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 def adaptive(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """Clusters of one class and of several, of equal and of shrinking widths, down to none."""
-    width, first = _narrow(shape)
+    first = _features(choose, shape)
     bounds = [choose.integer(1, 2)]
     for _ in range(choose.integer(1, 3)):
         bounds.append(bounds[-1] + choose.integer(1, 3))
     arguments = {
-        "in_features": width,
+        "in_features": first.shape[-1],
         "n_classes": bounds[-1],
         "cutoffs": bounds[:-1],
         "div_value": choose.one_of((4.0, 1.0, 1.5)),
