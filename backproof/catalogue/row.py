@@ -65,7 +65,8 @@ class Row:
     draw
         ``draw(chooser, shape, training)`` for a first input of ``shape``, or None where no arguments fit it.
     first
-        The first input, where it is not a real tensor (an index for Embedding): ``first(chooser, shape)``.
+        The first input, where it is not a real tensor (an index for Embedding) or few shapes will do:
+        ``first(chooser, shape)``, the shape being that of the latest node.
     convention
         For arguments with which the gradient of a parameter or an input is by definition not the derivative:
         ``convention(arguments)`` gives ``{parameter: reason}`` or ``{number of the input: reason}``.

@@ -9,8 +9,9 @@ from math import nan
 import numpy as np
 
 from impl.layer import Array, Noise, Shape, Step, check_shape, reject
-from impl.layers.activation import log_softmax, sigmoid, softplus
+from impl.layers.activation import sigmoid, softplus
 from impl.layers.loss import Loss, joint_shape, spread
+from impl.layers.softmax import log_softmax
 from impl.layers.structural import fold
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "MultiLabelSoftMarginLoss", "NLLLoss"]

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
-from impl.layers.activation import log_softmax
 from impl.layers.classification import CrossEntropyLoss
 from impl.layers.linear import Linear
 from impl.layers.loss import Loss
+from impl.layers.softmax import log_softmax
 
 __all__ = ["AdaptiveLogSoftmaxWithLoss", "LinearCrossEntropyLoss"]
 
