@@ -133,7 +133,7 @@ def verify(
         from backproof.session import Session
 
         campaign = Campaign(implementation, examples, seed, dtypes, layers, second_order).checked()
-        session = Session(implementation, dtypes, examples, folder, json_file, seed)
+        session = Session(implementation, dtypes, examples, folder, json_file, seed, campaign.layers or ())
     workers = workers or len(os.sched_getaffinity(0))
     session.run(campaign.agreements(workers))
     session.shrink(isolated=workers > 1)

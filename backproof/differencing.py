@@ -14,7 +14,7 @@ import numpy as np
 from backproof.catalogue import convention
 from backproof.implementations import Completed
 from backproof.running import ImplementationFailed, WrongArray, call
-from reference import Node, Reference, Run, Tensor, Values
+from reference import Architecture, Node, Reference, Run, Tensor, Values
 from reference.differences import EPS, Estimate, Terms, complex_step, finite_difference
 from reference.run import Array, is_numeric
 from reports import TensorAgreement
@@ -158,7 +158,10 @@ class _Alone:
             def at(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
                 return {k: a + float(t[0]) * directions[k] if k in directions else a for k, a in arrays.items()}
 
-            return self.terms(at(self.parameters), at(self.inputs))
+            try:
+                return self.terms(at(self.parameters), at(self.inputs))
+            except ImplementationFailed:  # beyond what it takes (a variance below 0) there is no value
+                return np.full(sum(c.size for c in self.cotangents.values()), np.nan)
 
         return moved
 
@@ -192,14 +195,19 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
     random direction through all of them does not contradict; else by central differences, in longdouble
     where the forward runs in it. Of an array of more than ``COORDINATES`` some are drawn by the architecture's seed,
     and random directions see the rest. What the op's convention keeps from being a derivative (the padding
-    row of an embedding) is left out. Complex arrays are looked at along random directions of their parts.
+    row of an embedding, what CTCLoss passes on) is left out. Complex arrays are looked at along random directions of
+    their parts.
     """
     forward = _Alone(implementation, node, alone)
     left_out = {*alone.twin.buffers.get(node.name, ()), *convention(node)}
     names: dict[str | int, Tensor] = {
         name: Tensor("parameter", node.name, name) for name in forward.parameters if name not in left_out
     }
-    names |= {i: Tensor("input", name, "0") for i, (name, x) in enumerate(alone.values.inputs.items()) if is_numeric(x)}
+    names |= {
+        i: Tensor("input", name, "0")
+        for i, (name, x) in enumerate(alone.values.inputs.items())
+        if is_numeric(x) and i not in left_out
+    }
     arrays = {key: forward.parameters[key] if isinstance(key, str) else forward.inputs[key] for key in names}
     if any(map(np.iscomplexobj, arrays.values())):
         return {names[key]: _along_parts(forward, key, x, names[key]) for key, x in arrays.items()}
@@ -287,6 +295,16 @@ def _sample(name: Tensor, shape: tuple[int, ...], seed: int) -> tuple[Array, Arr
     return np.sort(list(drawn)[:COORDINATES]), _signs(seed, label, DIRECTIONS, size)
 
 
+def _behind_conventions(architecture: Architecture) -> set[str]:
+    """Inputs of the graph, and owners of parameters, from which a path leads to a gradient that is a convention."""
+    reached: set[str] = set()
+    for node in reversed(architecture.nodes):
+        by_convention = convention(node)
+        taken = [r for i, r in enumerate(node.inputs) if node.name in reached or i in by_convention]
+        reached |= {architecture.slot(reference)[0] for reference in taken}
+    return reached | {node.owner for node in architecture.nodes if node.name in reached}
+
+
 def along_one_direction(
     forward: Forward, gradients: Run, reference: Reference
 ) -> tuple[Estimate, float, Callable[[bool], float]]:
@@ -300,7 +318,7 @@ def along_one_direction(
         What the forward says; what ``gradients`` say; how far rounding may move the latter, by a few looks or by many.
     """
     values, architecture = reference.values, reference.twin.architecture
-    still = {i.name for i in architecture.inputs if i.domain == "ties"}
+    still = {i.name for i in architecture.inputs if i.domain == "ties"} | _behind_conventions(architecture)
     unmoved = {(node.owner, name) for node in architecture.nodes for name in convention(node)}
     directions: dict[Tensor, Array] = {}
     claimed = 0.0
@@ -311,6 +329,8 @@ def along_one_direction(
         directions[name] = rng.standard_normal(reference.run.tensors[name].shape)
         if name in gradients.tensors:
             claimed += float((gradients.tensors[name] * directions[name]).sum())
+
+    size = sum(c.size for c in values.cotangents.values())
 
     def at(t: float) -> Array:
         parameters = {
@@ -324,7 +344,10 @@ def along_one_direction(
             n: x + t * directions[key] if (key := Tensor("input", n, "0")) in directions else x
             for n, x in values.inputs.items()
         }
-        outputs = forward(replace(values, parameters=parameters, inputs=inputs))
+        try:
+            outputs = forward(replace(values, parameters=parameters, inputs=inputs))
+        except (ImplementationFailed, ValueError, RuntimeError):
+            return np.full(size, np.nan)  # beyond what a layer takes (a variance below 0) there is no value
         return np.concatenate([(c * outputs[r]).reshape(-1) for r, c in values.cotangents.items()])
 
     estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)])

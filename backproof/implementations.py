@@ -129,7 +129,7 @@ class NumPyImplementation:
             grad_outputs: tuple[Array | None, ...],
         ) -> tuple[Sequence[Array | None], Mapping[str, Array]]:
             gradients = step.backward(grad_outputs if several else grad_outputs[0])
-            return gradients.inputs, gradients.parameters
+            return gradients.inputs[: len(inputs)], gradients.parameters  # what came as an option has no gradient
 
         outputs = step.output if isinstance(step.output, tuple) else (step.output,)
         return Pass(outputs, backward, step.updates, step.branches)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from reports import distinct, in_words, minimal_file, sentence
+from reports import distinct, in_brief, in_words, minimal_file, sentence
 from reports.agreement import SECOND_ORDER
 
 SHOWN = 5
@@ -27,6 +27,8 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
         _show_minimal(console, failure, folder)
     if more := document["failed"] - len(shown):
         console.print(f"... and {more} more failure{'s' * (more > 1)} of these kinds or others")
+    if document["coverage"]["pairs_possible"]:
+        console.print(in_brief(document["coverage"]), highlight=False)
     colour = "red" if document["failed"] else "green" if document["architectures"] else "yellow"
     console.print(f"[{colour}]{escape(sentence(document))}[/]", highlight=False)
     console.print(

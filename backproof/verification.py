@@ -92,6 +92,7 @@ class Verification(Witnesses):
             fault=found.fault,
             diagnosis=diagnosis,
             failure=failure,
+            shapes=self.twin.shapes,
         )
 
 

@@ -33,7 +33,8 @@ class Perturbation:
     measured sensitivity to rounding. ``apart`` disturbs equal numbers at different places differently.
 
     What autograd saves inside a node for the way back is disturbed, too: where a tanh saturates, say, the rounding of
-    its y is all that is left of 1 - y^2.
+    its y is all that is left of 1 - y^2. Where it saves an input, as Hardtanh does, it decides once more between
+    pieces: there, short numbers are left alone again.
     """
 
     size: float
@@ -48,7 +49,7 @@ class Perturbation:
         return x * (1 + torch.where(_short(fixed), 0, self._noise(fixed)))
 
     def saved(self, x: TorchTensor) -> TorchTensor:
-        """Disturb what was saved for the way back: all of it, for no branch is decided there any more."""
+        """Disturb what was computed and saved for the way back: all of it."""
         return x * (1 + self._noise(x)) if numeric(x) else x
 
     def _noise(self, x: TorchTensor) -> TorchTensor:

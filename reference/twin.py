@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,6 +29,9 @@ from reference.values import Values
 Outputs: TypeAlias = tuple[TorchTensor, ...]
 Use: TypeAlias = tuple[str, str]
 """One use of an array: the node that takes it, and as which input or parameter; or "" and a reference, as an output."""
+
+SIXTH = 1 / 6 / torch.tensor(1 / 6, dtype=torch.float32).item()
+"""The slope of Hardsigmoid, in units of what torch takes for it: 1/6 rounded to float32 (docs/findings.md)."""
 
 
 class Refused(ValueError):
@@ -99,7 +102,7 @@ class Twin:
 
     def add_input(self, graph_input: Input) -> None:
         """Take in one more input."""
-        dtype = torch.int64 if graph_input.domain == "index" else torch.float64
+        dtype = torch.int64 if graph_input.domain in ("index", "sign") else torch.float64
         self.outputs[graph_input.name] = (torch.zeros(graph_input.shape, dtype=dtype, device=self.device),)
         self._count(prod(graph_input.shape), f"input {graph_input.name}")
 
@@ -115,6 +118,8 @@ class Twin:
                 # Batch norm without momentum reads its counter, which the meta device cannot.
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
+            if node.op in ops.ON_CPU:
+                inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
         except ArchitectureError:
@@ -122,16 +127,26 @@ class Twin:
         except Exception as error:  # whatever torch makes of a stranger's arguments
             reason = " ".join(str(error).split())[:300]
             raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {reason}") from None
-        self.outputs[node.name] = tuple(y.detach() for y in outputs)
+        self.outputs[node.name] = tuple(y.detach().to(self.device) for y in outputs)
         if shapes:
             self.noise_shapes[node.name] = shapes
         self._count(sum(y.numel() for y in outputs), f"node {node.name}")
 
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shapes of the nodes' floating outputs, by reference: ``linear1``, ``lstm2.1``."""
+        return {
+            f"{node.name}.{i}" if i else node.name: tuple(y.shape)
+            for node in self.architecture.nodes
+            for i, y in enumerate(self.outputs[node.name])
+            if y.is_floating_point()
+        }
+
     def _add_module(self, node: Node, module: nn.Module) -> None:
         module.double().train(self.architecture.training)
         self._count(sum(p.numel() for p in module.parameters()), f"node {node.name}")
-        if self.device != "meta":
-            module.to_empty(device=self.device)
+        if self.device != "meta" or node.op in ops.ON_CPU:
+            module.to_empty(device="cpu" if node.op in ops.ON_CPU else self.device)
         tensors = {name: value for name, value in node.arguments.items() if isinstance(value, list)}
         self.constants[node.name] = {n: v for n, v in tensors.items() if ops.is_tensor_argument(node.op, n)}
         own = [name for name, _ in module.named_buffers() if name not in self.constants[node.name]]
@@ -160,21 +175,22 @@ class Twin:
         module = self.modules[node.name]
         dtype = next((x.real.dtype for x in (*inputs, *tensors.values()) if numeric(x)), torch.float64)
         like = partial(_tensor, dtype=dtype, device=inputs[0].device)
-        arguments: list[Any] = list(inputs)
-        if node.op == "LSTM" and len(inputs) == 3:
-            arguments = [inputs[0], (inputs[1], inputs[2])]
-        options = {name: like(v) if isinstance(v, list) else v for name, v in node.options.items()}
         if not isinstance(module, nn.Module):
-            return tuple(_flatten(module(*arguments, **options)))
+            return tuple(_flatten(module(*inputs, **node.options)))
+        lists = {name: value for name, value in node.options.items() if isinstance(value, list)}
+        masks = {name: like(value) for name, value in lists.items() if ops.is_tensor_option(node.op, name)}
+        options = {**node.options, **masks}
         if getattr(module, "inplace", False):
-            arguments = [x.clone() for x in inputs]
+            inputs = [x.clone() for x in inputs]
+        arguments, keywords = ops.TAKES[node.op](*inputs) if node.op in ops.TAKES else (tuple(inputs), {})
         constants = {name: like(value) for name, value in self.constants[node.name].items()}
         # The formula of attention as it is written down: the fused kernels say "random" whether they drop or not. And
         # float32 by the kernels of float64, for its error is to speak for theirs.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
             with sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
-                return tuple(_flatten(functional_call(module, {**tensors, **constants}, tuple(arguments), options)))
+                result = functional_call(module, {**tensors, **constants}, arguments, {**keywords, **options})
+                return tuple(_flatten(result))
 
     def run(
         self,
@@ -276,9 +292,13 @@ class Twin:
             inputs = [use(x.contiguous(), node.name, str(i)) for i, x in enumerate(taken)]
             own = {name: use(x, node.name, name) for name, x in parameters.get(node.owner, {}).items()}
             draws = Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext()
-            saved = perturb.saved if isinstance(perturb, Perturbation) else None
-            with draws, saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
+            saved: AbstractContextManager[Any] = nullcontext()
+            if isinstance(perturb, Perturbation) and node.op not in ops.SAVES_A_MASK:
+                saved = _saving(perturb, inputs)
+            with draws, saved:
                 outputs = self._call(node, own, inputs)
+            if node.op == "Hardsigmoid" and dtype == "float64" and outputs[0].requires_grad:
+                outputs[0].register_hook(lambda g: g * SIXTH)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
             outputs = tuple(disturb(y.view_as(y)) for y in outputs)
             if isinstance(perturb, Blur):
@@ -288,7 +308,8 @@ class Twin:
                 results[Tensor("output", node.name, str(i))] = _array(y)
                 sources[Tensor("adjoint", node.name, str(i))] = y
                 if y.requires_grad:
-                    y.register_hook(lambda g: disturb(g).contiguous())
+                    # No gradient at all may come: a norm that counts has none.
+                    y.register_hook(lambda g: None if g is None else disturb(g).contiguous())
         for owner, tensors in parameters.items():
             for name, tensor in tensors.items():
                 if name in self.buffers[owner]:
@@ -323,6 +344,15 @@ class Twin:
         twin = copy(self)
         twin.architecture = replace(self.architecture, inputs=tuple(inputs), nodes=(lonely,), outputs=outputs)
         return twin
+
+
+def _saving(perturb: Perturbation, inputs: Sequence[TorchTensor]) -> saved_tensors_hooks:
+    given = {x.data_ptr() for x in inputs}
+
+    def restored(x: TorchTensor) -> TorchTensor:
+        return perturb(x) if x.data_ptr() in given else perturb.saved(x)
+
+    return saved_tensors_hooks(torch.Tensor.detach, restored)
 
 
 def _told(error: Exception) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 EQUAL = 8
 """One parameter in so many is made of a few numbers, zero among them."""
 
+FAR = 4
+"""One input in so many that is made to hit kinks hits those at 3 and 6 (Hardswish, ReLU6)."""
+
 
 @dataclass(frozen=True)
 class Values:
@@ -128,7 +131,7 @@ def _ties(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 def _input(rng: np.random.Generator, graph_input: Input) -> Array:
     shape = graph_input.shape
     if graph_input.domain == "ties":
-        return _ties(rng, shape)
+        return _ties(rng, shape) * (6 if rng.integers(FAR) == 0 else 1)
     if graph_input.domain == "wide":
         return representable(rng.standard_normal(shape) * 100.0 ** rng.integers(-1, 2, shape))
     if graph_input.domain == "unit":
@@ -140,4 +143,13 @@ def _input(rng: np.random.Generator, graph_input: Input) -> Array:
         index = rng.integers(0, graph_input.below, shape)
         ignored = rng.random(shape) < (0.0 if graph_input.ignore is None else 0.25)
         return np.asarray(np.where(ignored, graph_input.ignore or 0, index), dtype=np.int64)
+    if graph_input.domain == "sign":
+        return np.asarray(2 * rng.integers(0, 2, shape) - 1, dtype=np.int64)
+    if graph_input.domain == "positive":
+        return representable(rng.exponential(size=shape) + 0.125)
+    if graph_input.domain == "probability":
+        return representable(rng.uniform(0.0625, 0.9375, shape))
+    if graph_input.domain == "log_simplex":
+        scores = rng.standard_normal(shape)
+        return representable(scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True)))
     return representable(rng.standard_normal(shape))

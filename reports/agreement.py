@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from math import inf, isfinite, log10
 from typing import Any, Literal, TypeAlias
 
@@ -122,6 +122,8 @@ class Agreement:
         What the mistake looks like.
     failure
         What the implementation raised, if it did.
+    shapes
+        Of the nodes' floating outputs, by reference: ``linear1``, ``lstm2.1``.
     """
 
     architecture: Mapping[str, Any]
@@ -135,6 +137,7 @@ class Agreement:
     fault: Fault | None = None
     diagnosis: str | None = None
     failure: str | None = None
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def disagreements(self) -> tuple[TensorAgreement, ...]:
@@ -198,7 +201,8 @@ class Agreement:
         for entry in document["tensors"]:
             values = {key: read(key, value) for key, value in entry.items()}
             tensors.append(TensorAgreement(**values | {"index": tuple(entry["index"])}))
-        return cls(**{**document, "tensors": tuple(tensors)})
+        shapes = {reference: tuple(shape) for reference, shape in document["shapes"].items()}
+        return cls(**{**document, "tensors": tuple(tensors), "shapes": shapes})
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reports.agreement import FAULTS, REFUSED, Agreement, TensorAgreement
+from reports.coverage import Coverage
 
 SCHEMA = 1
 MOST_DIGITS, PER_DIGIT = 16, 4
@@ -47,10 +48,13 @@ class Summary:
         Names of the dtypes that are verified.
     about
         Anything else for the document (seed, environment ...), plain JSON.
+    coverage
+        Counts what was covered of what can be drawn.
     """
 
     dtypes: Sequence[str]
     about: Mapping[str, Any] = field(default_factory=dict)
+    coverage: Coverage = field(default_factory=lambda: Coverage({}))
     architectures: int = 0
     seconds: float = 0.0
     rows: dict[str, _Row] = field(default_factory=dict)
@@ -67,6 +71,7 @@ class Summary:
     def add(self, agreements: Sequence[Agreement]) -> None:
         """Take in the agreements on one architecture, one per dtype."""
         self.architectures += 1
+        self.coverage.add(agreements[0].architecture, agreements[0].shapes)
         for node in agreements[0].architecture["nodes"]:
             self.rows.setdefault(node["op"], _Row()).cases += 1
         self.rows.setdefault(WHOLE, _Row()).cases += 1
@@ -145,6 +150,7 @@ class Summary:
                 }
                 for op, row in sorted(self.rows.items(), key=lambda item: (item[0] == WHOLE, item[0]))
             ],
+            "coverage": self.coverage.document(),
             "failures": self.failures,
             "inconclusive_tensors": self.inconclusive,
         }
@@ -210,6 +216,10 @@ def _input_in_words(graph_input: Mapping[str, Any]) -> str:
         "unit": " in [0, 1]",
         "simplex": " on the simplex",
         "index": f" of indices below {graph_input.get('below')}",
+        "sign": " of -1 and 1",
+        "positive": " of positive numbers",
+        "probability": " inside (0, 1)",
+        "log_simplex": " of logarithms of a simplex",
     }
     return f"{graph_input['name']} {tuple(graph_input['shape'])}{domains[graph_input.get('domain', 'real')]}"
 
