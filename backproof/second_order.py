@@ -16,6 +16,7 @@ import numpy as np
 from numpy.exceptions import ComplexWarning
 
 from backproof.catalogue import convention
+from backproof.differencing import behind_conventions
 from backproof.implementations import Backward, Completed, Pass
 from backproof.judging import finite, judged, rounding
 from backproof.running import ImplementationFailed, WrongArray, run
@@ -53,7 +54,8 @@ class Line:
         self.values = reference.values
         architecture = reference.twin.architecture
         unmoved = {("parameter", node.owner, name) for node in architecture.nodes for name in convention(node)}
-        moved = reference.twin.reached(reference.values) - unmoved
+        behind = behind_conventions(architecture)
+        moved = {name for name in reference.twin.reached(reference.values) - unmoved if name.node not in behind}
 
         def along(array: Array, kind: Any, node: str, name: str) -> Array:
             if kind != "cotangent" and Tensor(kind, node, name) not in moved:
