@@ -12,10 +12,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from reference import Input, Node, Reference, Tensor, Twin, Values
+from reference import Input, Node, Perturbation, Reference, Tensor, Twin, Values
 from reference.ops import parameters_of, torch_layers
 from reference.run import Array
-from reference.twin import Perturbation
 from reports.evidence import Alternative, Family
 
 WORDS = (

@@ -175,6 +175,8 @@ class _Growing:
         if fitted is None:
             return False
         drawn = row.draw(self.choose, self.shape(fitted), self.training)
+        if drawn is not None and drawn.first is not None:
+            fitted = self.fresh(drawn.first)
         return drawn is not None and self.add(row, fitted, self.shape(fitted), drawn)
 
     def fit(self, reference: str, ranks: tuple[int, ...]) -> str | None:
