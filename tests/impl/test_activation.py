@@ -27,7 +27,7 @@ def test_far_from_zero_nothing_overflows(op):
         beside_torch(op, np.array([-1e4, -2, 0, 2, 1e4]))
 
 
-@pytest.mark.parametrize("op", [*SMOOTH, "Hardsigmoid", "Hardswish", "Hardtanh", "ReLU", "ReLU6", "Softshrink"])
+@pytest.mark.parametrize("op", [*SMOOTH, "Hardswish", "Hardtanh", "ReLU", "ReLU6", "Softshrink"])
 def test_a_number_is_an_array_of_no_axes(op):
     step = beside_torch(op, np.array(0.75))
     assert isinstance(step.output, np.ndarray)
