@@ -124,10 +124,8 @@ class Twin:
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
             if not all(x.numel() for x in inputs):  # PyTorch cannot go back through some (docs/findings.md)
                 leaves = [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
-                floating = [x for x in leaves if x.requires_grad]
-                ends = [y for y in self._call(node, counters, leaves) if y.requires_grad]
-                if floating and ends:
-                    torch.autograd.grad(ends, floating, [y.detach() for y in ends], allow_unused=True)
+                ends = [("", y, y.detach()) for y in self._call(node, counters, leaves)]
+                _Forward({}, {}, ends).gradients([x for x in leaves if x.requires_grad])
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
