@@ -113,7 +113,7 @@ def parameters_of(op: str) -> Mapping[str, inspect.Parameter]:
         signature = inspect.signature(STRUCTURAL[op]).parameters
         return {name: p for name, p in signature.items() if p.kind is p.KEYWORD_ONLY}
     found: dict[str, inspect.Parameter] = {}
-    for cls in getattr(nn, op).__mro__:
+    for cls in getattr(nn, op).__mro__[:-1]:  # without object
         own = inspect.signature((get_overloads(cls.__init__) or [cls.__init__])[0]).parameters
         found |= {name: p for name, p in own.items() if name not in found}
         if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
