@@ -11,6 +11,7 @@ A weight of shape ``(out, in, *kernel)`` has ``fan_in = in * prod(kernel)`` term
 from __future__ import annotations
 
 from math import ceil, prod, sqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -109,7 +110,7 @@ def trunc_normal(
     ratio = np.exp(least - most)
     z = ndtri_exp(most + np.log(ratio + rng.random(shape) * (1 - ratio)))
     drawn = (mean + std * (-z if mirrored else z)).astype(dtype)
-    return np.clip(drawn, np.asarray(a, dtype), np.asarray(b, dtype))
+    return np.asarray(np.clip(drawn, np.asarray(a, dtype), np.asarray(b, dtype)))
 
 
 def constant(shape: Shape, val: float, *, dtype: DTypeLike = np.float64) -> Array:
@@ -155,7 +156,8 @@ def dirac(shape: Shape, groups: int = 1, *, dtype: DTypeLike = np.float64) -> Ar
     each = shape[0] // groups
     channels = np.arange(min(each, shape[1]))
     for group in range(groups):
-        made[(group * each + channels, channels, *(size // 2 for size in shape[2:]))] = 1
+        place: tuple[Any, ...] = (group * each + channels, channels, *(size // 2 for size in shape[2:]))
+        made[place] = 1
     return made
 
 

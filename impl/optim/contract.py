@@ -162,7 +162,8 @@ class Descent:
                 moved, memory = self.update(w, np.array(signed, w.dtype), memory)
             after[name] = np.asarray(moved, w.dtype)
             # Hyperparameters that are NumPy scalars must not widen what is remembered.
-            memories[name] = {key: np.asarray(v, w.dtype) if hasattr(v, "shape") else v for key, v in memory.items()}
+            kept = {key: np.asarray(v, w.dtype) if hasattr(v, "shape") else v for key, v in memory.items()}
+            memories |= {name: kept} if kept else {}
         return after, memories
 
     def _check_rows(self, name: str, gradient: SparseGradient, w: Array) -> None:
