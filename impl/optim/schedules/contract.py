@@ -14,7 +14,7 @@ against it change ``momentum`` or the first of the ``betas``. For :class:`impl.o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from copy import copy
 from typing import Any, TypeAlias, TypeVar
 
 from impl.layer import reject
@@ -133,10 +133,11 @@ def _parts(optimizer: object) -> list[Any]:
 
 
 def _scheduled(optimizer: Any, groups: Sequence[Group]) -> Any:
-    parts = [
-        replace(part, **{name: group[name] for name in moved_by_schedules(part)})
-        for part, group in zip(_parts(optimizer), groups)
-    ]
+    parts = [copy(part) for part in _parts(optimizer)]
+    for part, group in zip(parts, groups):
+        for name in moved_by_schedules(part):
+            # Past the frozen class and its checks: a schedule may end at a rate that a constructor refuses, as torch's.
+            object.__setattr__(part, name, group[name])
     if not isinstance(optimizer, Groups):
         return parts[0]
     return Groups([(part, names) for part, (_, names) in zip(parts, optimizer.groups)])
