@@ -36,12 +36,12 @@ def checked(names: Sequence[str] | None) -> list[str]:
 def verify(console: Console, names: Sequence[str], examples: int, seed: int, steps: int) -> bool:
     """Train with each optimizer, show a line for each as soon as it is known, and return whether none disagrees."""
     marks = [step for step in (1, 10, 50) if step < steps] + [steps]
-    columns = [*map(str, marks), "least"]
-    groups = (len(columns) * 6 - 1) * "-"
+    columns = [*map(str, marks), "min"]
+    width = len(columns) * 5 - 1
     console.print(f"Digits after so many steps, the median of {examples} trainings; and the fewest.\n", highlight=False)
-    console.print(f"{'':10} {'same gradients':^{len(groups)}}  {'own gradients':^{len(groups)}}  PyTorch")
-    heads = " ".join(f"{column:>5}" for column in columns)
-    console.print(f"[bold]{'optimizer':10} {heads}  {heads}  {marks[-1]:>7}  agree  inc.  dis.[/]", highlight=False)
+    console.print(f"{'':10} {'same gradients':>{width}}  {'own gradients':>{width}}  PyTorch")
+    heads = " ".join(f"{column:>4}" for column in columns)
+    console.print(f"[bold]{'optimizer':10} {heads}  {heads}  {marks[-1]:>7} agree inc. dis.[/]", highlight=False)
     wrong: list[tuple[int, Trajectory]] = []
     tallies = dict.fromkeys(VERDICTS, 0)
     for name in names:
@@ -51,8 +51,8 @@ def verify(console: Console, names: Sequence[str], examples: int, seed: int, ste
         tallies = {verdict: tallies[verdict] + counts[verdict] for verdict in VERDICTS}
         same, own = (_digits(courses, marks) for courses in ([t.same for t in found], [t.own for t in found]))
         kept = median(t.kept[-1] for t in found)
-        verdicts = f"{counts['agree']:>5}  {counts['inconclusive']:>4}  {counts['disagree']:>4}"
-        console.print(f"{name:10} {same}  {own}  {kept:>7.1f}  {verdicts}", highlight=False)
+        verdicts = f"{counts['agree']:>5} {counts['inconclusive']:>4} {counts['disagree']:>4}"
+        console.print(f"{name:10} {same}  {own}  {kept:>7.1f} {verdicts}", highlight=False)
     for example, t in wrong:
         with_schedule = f", {t.schedule}" if t.schedule else ""
         console.print(
@@ -74,4 +74,4 @@ def verify(console: Console, names: Sequence[str], examples: int, seed: int, ste
 
 def _digits(courses: Sequence[Sequence[float]], marks: Sequence[int]) -> str:
     middle = [median(course[mark - 1] for course in courses) for mark in marks]
-    return " ".join(f"{digits:>5.1f}" for digits in (*middle, min(map(min, courses))))
+    return " ".join(f"{digits:>4.1f}" for digits in (*middle, min(map(min, courses))))
