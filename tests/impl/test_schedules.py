@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from backproof.recipes import torchs_schedule
 from impl import optim
 from impl.optim import schedules
 from impl.optim.schedules import (
@@ -87,16 +88,6 @@ COMPOSED = [
 OPTIMIZERS = {"SGD": {"momentum": 0.7}, "Adam": {"betas": (0.7, 0.99)}}
 
 
-def torchs(schedule, optimizer):
-    """The same schedule in torch."""
-    home = torch.optim.swa_utils if isinstance(schedule, SWALR) else torch.optim.lr_scheduler
-    made = getattr(home, type(schedule).__name__)
-    arguments = dict(vars(schedule))
-    if "schedulers" in arguments:
-        arguments["schedulers"] = [torchs(part, optimizer) for part in schedule.schedulers]
-    return made(**arguments) if made is torch.optim.lr_scheduler.ChainedScheduler else made(optimizer, **arguments)
-
-
 def pair(op, rates=(0.1, 0.4)):
     """Two groups that start at other rates, ours and torch's."""
     groups = [{"params": [torch.zeros(1, requires_grad=True)], "lr": rate} for rate in rates]
@@ -125,7 +116,7 @@ def beside_torch(schedule, op="SGD", epochs=EPOCHS, metric=None):
     ours, theirs = pair(op)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that no optimizer steps in between
-        reference = torchs(schedule, theirs)
+        reference = torchs_schedule(schedule, theirs)
         ours, state = schedule.start(ours)
         compare(ours, theirs, 0)
         for epoch in range(1, epochs):
