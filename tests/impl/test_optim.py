@@ -406,6 +406,26 @@ def test_muon_keeps_the_dtype(dtype):
     assert (after["weight"].dtype, state["weight"]["momentum_buffer"].dtype) == (dtype, dtype)
 
 
+@pytest.mark.parametrize("op", [op for op in DENSE if op != "Muon"])
+def test_float32_goes_where_torchs_float32_goes(op):
+    rng = np.random.default_rng(1)
+    ours, state = {"weight": rng.standard_normal((3, 4)).astype(np.float32)}, None
+    tensor = torch.tensor(ours["weight"], requires_grad=True)
+    optimizer, reference = getattr(optim, op)(lr=0.1), getattr(torch.optim, op)([tensor], lr=0.1)
+    for _ in range(20):
+        gradient = rng.standard_normal((3, 4)).astype(np.float32)
+        ours, state = optimizer.step(ours, {"weight": gradient}, state)
+        tensor.grad = torch.tensor(gradient)
+        reference.step()
+    np.testing.assert_allclose(ours["weight"], tensor.detach().numpy(), rtol=0, atol=5e-6)
+
+
+@pytest.mark.parametrize("op", [op for op in DENSE if op not in ("Adafactor", "Muon")])
+def test_parameters_without_elements_stay(op):
+    after, _ = getattr(optim, op)().step({"weight": np.ones((0, 2))}, {"weight": np.ones((0, 2))})
+    assert after["weight"].shape == (0, 2)
+
+
 def test_muon_takes_matrices_only():
     with pytest.raises(ValueError, match=r"Muon: the shape of a parameter is \(2,\), wanted a matrix"):
         optim.Muon().step({"bias": np.ones(2)}, {"bias": np.ones(2)})
