@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache, partial, reduce
-from typing import Any
+from typing import Any, get_overloads
 
 import torch
 from torch import Tensor, nn
@@ -26,6 +26,13 @@ CONTAINERS = frozenset(
         "NLLLoss2d",
     ]
 )
+ON_CPU = frozenset(
+    ["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "MultiLabelMarginLoss", "MultiMarginLoss"]
+)
+"""Ops that look at their numbers before they compute, which the meta device has not, or whose shape it gets wrong."""
+
+SAVES_A_MASK = frozenset(["MultiLabelMarginLoss"])
+"""Ops that save floats for the way back which must be 0 or 1."""
 
 
 def _cat(*xs: Tensor, dim: int = 0) -> Tensor:
@@ -72,6 +79,22 @@ STRUCTURAL: Mapping[str, Callable[..., Any]] = {
 }
 
 
+def _with_states(x: Tensor, *states: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return ((x, states) if states else (x,)), {}
+
+
+def _with_weights(x: Tensor, *weights: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (x,), dict(zip(("per_sample_weights",), weights))
+
+
+TAKES: Mapping[str, Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]] = {
+    "LSTM": _with_states,
+    "LSTMCell": _with_states,
+    "EmbeddingBag": _with_weights,
+}
+"""How torch's forward takes a node's inputs, where not one by one: those in place, and those by keyword."""
+
+
 @cache
 def torch_layers() -> tuple[str, ...]:
     """Names of all concrete classes of torch.nn that are layers: no containers, bases, lazy or deprecated ones."""
@@ -97,12 +120,12 @@ def parameters_of(op: str) -> Mapping[str, inspect.Parameter]:
         signature = inspect.signature(STRUCTURAL[op]).parameters
         return {name: p for name, p in signature.items() if p.kind is p.KEYWORD_ONLY}
     found: dict[str, inspect.Parameter] = {}
-    for cls in getattr(nn, op).__mro__:
-        own = inspect.signature(cls.__init__).parameters
+    for cls in getattr(nn, op).__mro__[:-1]:  # object takes nothing
+        own = inspect.signature((get_overloads(cls.__init__) or [cls.__init__])[0]).parameters
         found |= {name: p for name, p in own.items() if name not in found}
         if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
             break
-    hidden = {"self", "mode", "device", "dtype"}
+    hidden = {"self", "device", "dtype"}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {name: p for name, p in found.items() if p.kind in kinds and name not in hidden and not name.startswith("_")}
 
@@ -110,6 +133,12 @@ def parameters_of(op: str) -> Mapping[str, inspect.Parameter]:
 def is_tensor_argument(op: str, name: str) -> bool:
     """Whether torch takes this constructor argument as a tensor, and an architecture as a list of numbers."""
     return "Tensor" in str(parameters_of(op)[name].annotation)
+
+
+@cache
+def is_tensor_option(op: str, name: str) -> bool:
+    """Whether torch takes this forward keyword as a tensor (a mask), and an architecture as a list of numbers."""
+    return "Tensor" in str(inspect.signature(getattr(nn, op).forward).parameters.get(name))
 
 
 def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callable[[Any], Any]) -> dict[str, Any]:
@@ -123,6 +152,8 @@ def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callabl
 def build(op: str, arguments: Mapping[str, Any]) -> Callable[..., Any]:
     """Make ``torch.nn.<op>(**arguments)`` on the meta device (no memory), or the function of a structural op."""
     given = constructor_arguments(op, arguments, partial(torch.tensor, dtype=torch.float64, device="meta"))
+    if isinstance(given.get("distance_function"), str):
+        given["distance_function"] = build(given["distance_function"], {})
     if op in STRUCTURAL:
         return partial(STRUCTURAL[op], **given)
     with torch.device("meta"):
