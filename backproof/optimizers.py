@@ -54,13 +54,14 @@ def verify(console: Console, names: Sequence[str], examples: int, seed: int, ste
         verdicts = f"{counts['agree']:>5} {counts['inconclusive']:>4} {counts['disagree']:>4}"
         console.print(f"{name:10} {same}  {own}  {kept:>7.1f} {verdicts}", highlight=False)
     for example, t in wrong:
-        with_schedule = f", {t.schedule}" if t.schedule else ""
+        schedule, digest = t.recipe.schedule, t.network.architecture.digest
+        with_schedule = "" if schedule is None else f", {type(schedule).__name__}"
         console.print(
-            f"\n[red]{t.optimizer}[/] disagrees in training {example} (architecture {t.digest}{with_schedule}): "
+            f"\n[red]{t.recipe.op}[/] disagrees in training {example} (architecture {digest}{with_schedule}): "
             f"{t.same[0]:.1f} digits after 1 step, {t.same[-1]:.1f} after {steps}",
             highlight=False,
         )
-        for arguments in t.arguments:
+        for _, arguments in t.recipe.groups:
             console.print(escape("  " + ", ".join(f"{n}={v!r}" for n, v in arguments.items())), highlight=False)
     total = examples * len(names)
     colour = "red" if wrong else "green"

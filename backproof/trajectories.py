@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import count
 from math import hypot, inf
 from typing import Any, TypeAlias
@@ -25,8 +25,8 @@ from backproof.running import forward
 from impl import optim
 from impl.layer import Array
 from reference import Architecture, Input, Node, Tensor, Twin, Values, draw_values
+from reference.disturbance import Perturbation
 from reference.run import magnitude
-from reference.twin import Perturbation
 from reports import measure
 
 STEPS = 50
@@ -46,33 +46,116 @@ Look: TypeAlias = Callable[[Named], tuple[float, Named]]
 Disturb: TypeAlias = Callable[[Array], Array]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trajectory:
-    """One training, by ours and by torch's.
+    """One training, by ours and by torch's; what is asked for is run.
 
     Attributes
     ----------
-    optimizer, arguments, schedule, digest
-        The optimizer, its arguments in each group, the class of its schedule ("" for none), the architecture.
-    same
-        Digits after each step, when ours is given PyTorch's gradients.
-    own
-        Digits after each step, when each side follows its own gradients.
-    kept
-        Digits that PyTorch keeps itself, on its own gradients, when it is disturbed by a unit of rounding.
-    verdict
-        Of the optimizer, on PyTorch's gradients: ``agree``, ``disagree``, or ``inconclusive`` where rounding alone
-        leaves no digit.
+    network, recipe, steps
+        What is trained, how, and how long.
     """
 
-    optimizer: str
-    arguments: tuple[Mapping[str, Any], ...]
-    schedule: str
-    digest: str
-    same: tuple[float, ...]
-    own: tuple[float, ...]
-    kept: tuple[float, ...]
-    verdict: str
+    network: Training
+    recipe: Recipe
+    steps: int
+
+    @cached_property
+    def same(self) -> tuple[float, ...]:
+        """Digits after each step, when ours is given PyTorch's gradients."""
+        return tuple(digits for digits, _ in self._same)
+
+    @cached_property
+    def own(self) -> tuple[float, ...]:
+        """Digits after each step, when each side follows its own gradients."""
+        return tuple(digits for digits, _ in self._judged(our_path(self, self.network.ours)))
+
+    @cached_property
+    def kept(self) -> tuple[float, ...]:
+        """Digits that PyTorch keeps itself, on its own gradients, when it is disturbed by a unit of rounding."""
+        courses = [[digits for digits, _ in self._judged(path)] for path in self._wavering]
+        return tuple(map(min, *courses))
+
+    @cached_property
+    def verdict(self) -> str:
+        """Of the optimizer, on PyTorch's gradients.
+
+        ``agree``, ``disagree``, or ``inconclusive`` where from some step on rounding alone leaves no digit.
+        """
+        verdicts = {verdict for _, verdict in self._same}
+        return next(verdict for verdict in ("disagree", "inconclusive", "agree") if verdict in verdicts)
+
+    @cached_property
+    def _reference(self) -> tuple[Path, list[tuple[float, Named]]]:
+        """Torch's path, and what it saw at each step."""
+        seen: list[tuple[float, Named]] = []
+
+        def look(parameters: Named) -> tuple[float, Named]:
+            seen.append(self.network.theirs(parameters))
+            return seen[-1]
+
+        return their_path(self, look), seen
+
+    def _replay(self) -> Look:
+        """Return PyTorch's gradients, in turn; LBFGS, which looks where it likes, gets PyTorch's function."""
+        seen = iter(self._reference[1])
+        return self.network.theirs if self.recipe.op == "LBFGS" else lambda parameters: next(seen)
+
+    @cached_property
+    def _same(self) -> Sequence[tuple[float, str]]:
+        return self._judged(our_path(self, self._replay()))
+
+    @cached_property
+    def _wavering(self) -> list[Path]:
+        disturbances = [Perturbation(EPS, phase) for phase in (0.0, 1.0)]
+        return [
+            their_path(self, partial(self.network.theirs, disturbance=d), disturbing(EPS, d.phase))
+            for d in disturbances
+        ]
+
+    @cached_property
+    def _noises(self) -> list[tuple[Path, float]]:
+        """Where disturbances of a relative size take torch's optimizer."""
+        if self.recipe.op == "LBFGS":
+            return [(path, EPS) for path in self._wavering]
+        sizes = (PROBE, ULPS * EPS, ULPS * EPS)
+        return [(their_path(self, self._replay(), disturbing(size, phase)), size) for phase, size in enumerate(sizes)]
+
+    def _judged(self, path: Path) -> Sequence[tuple[float, str]]:
+        """Return the fewest digits and the worst verdict after each step."""
+        before, reference = self.network.start, self._reference[0]
+        scale = {name: magnitude(before[name]) for name in reference[0]}
+        gain, moved = dict(scale), dict.fromkeys(scale, 0.0)
+        judged = []
+        for step, arrays in enumerate(reference, start=1):
+            worst, verdicts = inf, set()
+            for name, want in arrays.items():
+                # The largest on the way counts: a step through zero does not take its rounding along.
+                scale[name] = max(scale[name], magnitude(want))
+                found = (magnitude(noisy[step - 1][name] - want) / size for noisy, size in self._noises)
+                gain[name] = max(gain[name], scale[name], *found)
+                bound = (8 + step**0.5) * EPS * gain[name]
+                if self.recipe.op == "Muon":
+                    moved[name] = hypot(moved[name], magnitude(want - before[name]))
+                    bound += BFLOAT16 * moved[name]
+                result = measure(
+                    path[step - 1][name],
+                    want,
+                    bound=bound,
+                    scale=scale[name],
+                    dtype="float64",
+                    node=name,
+                    op=self.recipe.op,
+                    kind="parameter",
+                    name=name,
+                    against="torch",
+                    doubt=8.0 if bound > scale[name] / 10 else 0.0,
+                )
+                worst = min(worst, inf if result.digits is None else result.digits)
+                verdicts.add(result.verdict)
+            judged.append((worst, next(v for v in ("disagree", "inconclusive", "agree") if v in verdicts)))
+            before = arrays
+        return judged
 
 
 def trajectory(op: str, seed: int, steps: int = STEPS, optimizer: type | None = None) -> Trajectory:
@@ -93,9 +176,7 @@ def trajectory(op: str, seed: int, steps: int = STEPS, optimizer: type | None = 
     network = _network(op, choose)
     while not network.trained:  # nothing in it that this optimizer could train
         network = _network(op, choose)
-    recipe = draw(op, optimizer or getattr(optim, op), network.trained, choose)
-    with _float64(), np.errstate(all="ignore"):
-        return _verified(network, recipe, steps)
+    return Trajectory(network, draw(op, optimizer or getattr(optim, op), network.trained, choose), steps)
 
 
 def _network(op: str, choose: RandomChooser) -> Training:
@@ -198,15 +279,17 @@ class Training:
         return replace(self.values, parameters=owned)
 
 
-def _our_path(network: Training, recipe: Recipe, look: Look, steps: int) -> Path:
+@np.errstate(all="ignore")
+def our_path(training: Trajectory, look: Look) -> Path:
     """Train with ours."""
+    network, recipe = training.network, training.recipe
     optimizers = [(recipe.optimizer(**arguments), names) for names, arguments in recipe.groups]
     optimizer: Any = optimizers[0][0] if recipe.op == "LBFGS" else optim.Groups(optimizers)
     schedule, scheduled, state = recipe.schedule, dict[str, Any](), None
     if schedule is not None:
         optimizer, scheduled = schedule.start(optimizer)
     now, path = dict(network.start), Path()
-    for _ in range(steps):
+    for _ in range(training.steps):
         if recipe.op == "LBFGS":
             now, state = optimizer.step(now, look, state)
         else:
@@ -220,10 +303,10 @@ def _our_path(network: Training, recipe: Recipe, look: Look, steps: int) -> Path
     return path
 
 
-def _their_path(
-    network: Training, recipe: Recipe, look: Look, steps: int, disturb: Disturb = lambda array: array
-) -> Path:
+@_float64()
+def their_path(training: Trajectory, look: Look, disturb: Disturb = lambda array: array) -> Path:
     """Train with torch's; parameters and gradients may be disturbed at every step."""
+    network, recipe = training.network, training.recipe
     tensors = {name: torch.tensor(disturb(network.start[name]), requires_grad=True) for name in network.trained}
     first = recipe.groups[0][1]
     groups = [
@@ -240,7 +323,7 @@ def _their_path(
         return loss
 
     path = []
-    for _ in range(steps):
+    for _ in range(training.steps):
         if recipe.op == "LBFGS":
             optimizer.step(closure)
         else:
@@ -265,7 +348,7 @@ def _arrays(tensors: Mapping[str, torch.Tensor]) -> Named:
     return {name: tensor.detach().numpy().copy() for name, tensor in tensors.items()}
 
 
-def _disturbing(size: float, phase: float) -> Disturb:
+def disturbing(size: float, phase: float) -> Disturb:
     """Change every number by a relative ``size``, up or down as its digits have it, another way each time."""
     phases = count(phase, 1.7)
 
@@ -274,86 +357,3 @@ def _disturbing(size: float, phase: float) -> Disturb:
         return np.asarray(array * (1 + size * np.sin(12345.678 * array + places + next(phases))))
 
     return disturb
-
-
-def _verified(network: Training, recipe: Recipe, steps: int) -> Trajectory:
-    recorded: list[tuple[float, Named]] = []
-
-    def recording(parameters: Named) -> tuple[float, Named]:
-        recorded.append(network.theirs(parameters))
-        return recorded[-1]
-
-    def replaying() -> Look:
-        gradients = iter(recorded)
-        return network.theirs if recipe.op == "LBFGS" else lambda parameters: next(gradients)
-
-    reference = _their_path(network, recipe, recording, steps)
-    wavering = [
-        _their_path(
-            network,
-            recipe,
-            partial(network.theirs, disturbance=Perturbation(EPS, phase)),
-            steps,
-            _disturbing(EPS, phase),
-        )
-        for phase in (0.0, 1.0)
-    ]
-    sizes = () if recipe.op == "LBFGS" else (PROBE, ULPS * EPS, ULPS * EPS)
-    noises = [
-        (_their_path(network, recipe, replaying(), steps, _disturbing(size, phase)), size)
-        for phase, size in enumerate(sizes)
-    ] or [(path, EPS) for path in wavering]
-    same = _judged(recipe.op, network.start, _our_path(network, recipe, replaying(), steps), reference, noises)
-    own = _judged(recipe.op, network.start, _our_path(network, recipe, network.ours, steps), reference, noises)
-    kept = [_judged(recipe.op, network.start, path, reference, noises) for path in wavering]
-    verdicts = {verdict for _, verdict in same}
-    return Trajectory(
-        recipe.op,
-        tuple(arguments for _, arguments in recipe.groups),
-        "" if recipe.schedule is None else type(recipe.schedule).__name__,
-        network.architecture.digest,
-        tuple(digits for digits, _ in same),
-        tuple(digits for digits, _ in own),
-        tuple(min(digits) for digits in zip(*([step[0] for step in path] for path in kept))),
-        next((verdict for verdict in ("disagree", "inconclusive") if verdict in verdicts), "agree"),
-    )
-
-
-def _judged(
-    op: str, start: Named, path: Path, reference: Path, noises: Sequence[tuple[Path, float]]
-) -> Sequence[tuple[float, str]]:
-    """Return the fewest digits and the worst verdict after each step."""
-    scale = {name: magnitude(start[name]) for name in reference[0]}
-    gain, moved = dict(scale), dict.fromkeys(scale, 0.0)
-    before, judged = start, []
-    for step, arrays in enumerate(reference, start=1):
-        worst, verdicts = inf, set()
-        for name, want in arrays.items():
-            # The largest on the way counts: a step through zero does not take its rounding along.
-            scale[name] = max(scale[name], magnitude(want))
-            found = (_gap(noisy[step - 1][name], want) / size for noisy, size in noises)
-            gain[name] = max(gain[name], scale[name], *found)
-            moved[name] = hypot(moved[name], _gap(want, before[name]))
-            bound = (8 + step**0.5) * EPS * gain[name] + (BFLOAT16 * moved[name] if op == "Muon" else 0.0)
-            result = measure(
-                path[step - 1][name],
-                want,
-                bound=bound,
-                scale=scale[name],
-                dtype="float64",
-                node=name,
-                op=op,
-                kind="parameter",
-                name=name,
-                against="torch",
-                doubt=8.0 if bound > scale[name] / 10 else 0.0,
-            )
-            worst = min(worst, inf if result.digits is None else result.digits)
-            verdicts.add(result.verdict)
-        judged.append((worst, next(v for v in ("disagree", "inconclusive", "agree") if v in verdicts)))
-        before = arrays
-    return judged
-
-
-def _gap(one: Array, other: Array) -> float:
-    return magnitude(one - other)
