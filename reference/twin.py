@@ -303,6 +303,10 @@ class Twin:
                 outputs = self._call(node, own, inputs)
             if node.op == "Hardsigmoid" and dtype == "float64" and outputs[0].requires_grad:
                 outputs[0].register_hook(lambda g: g * SIXTH)
+            if not any(
+                y.numel() for y in outputs
+            ):  # of nothing there is no gradient: GroupNorm's is NaN (docs/findings.md)
+                outputs = tuple(y.detach().requires_grad_(y.requires_grad) for y in outputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
             outputs = tuple(disturb(y.view_as(y)) for y in outputs)
             if isinstance(perturb, Blur):
