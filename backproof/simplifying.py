@@ -35,7 +35,7 @@ def size(architecture: Architecture) -> tuple[int, ...]:
         len(nodes),
         sum(node.shares is not None for node in nodes),
         sum(len(node.inputs) for node in nodes) + len(inputs) + len(architecture.outputs),
-        sum(len(node.arguments) + len(node.options) for node in nodes),
+        sum(len(table) for node in document["nodes"] for _, table in _tables(node)),
         sum(prod(i.shape) for i in inputs),
         sum(_cost(leaf) for _, leaf in _leaves(document)),
         sum(len(i.shape) for i in inputs),
@@ -57,9 +57,18 @@ def _leaves(document: Document) -> Iterator[tuple[Path, Any]]:
         for name in ("shape", "below", "ignore"):
             yield from _within(("inputs", i, name), graph_input.get(name))
     for i, node in enumerate(document["nodes"]):
-        for kind in ("arguments", "options"):
-            for name, value in node.get(kind, {}).items():
-                yield from _within(("nodes", i, kind, name), value)
+        for path, table in _tables(node):
+            for name, value in table.items():
+                yield from _within(("nodes", i, *path, name), value)
+
+
+def _tables(node: Document) -> Iterator[tuple[Path, Document]]:
+    """Yield a node's arguments and options, and the arguments of layers among them, each with the way to it."""
+    waiting: list[tuple[Path, Document]] = [((kind,), node.get(kind, {})) for kind in ("arguments", "options")]
+    for path, table in waiting:
+        yield path, table
+        inner = ((name, value) for name, value in table.items() if isinstance(value, dict))
+        waiting += [((*path, name, "arguments"), value.get("arguments", {})) for name, value in inner]
 
 
 def _within(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
@@ -179,13 +188,23 @@ def _fewer_edges(document: Document, twin: Twin) -> Iterator[Document]:
 
 def _fewer_arguments(document: Document, twin: Twin) -> Iterator[Document]:
     for node in document["nodes"]:
-        for kind in ("arguments", "options"):
-            for left_out in node.get(kind, {}):
+        for path, table in _tables(node):
+            for left_out in table:
                 made = deepcopy(document)
                 for other in made["nodes"]:
                     if other.get("shares", other["name"]) == node.get("shares", node["name"]):
-                        other.get(kind, {}).pop(left_out, None)  # tied nodes have the same arguments
+                        dict(_tables(other)).get(path, {}).pop(left_out, None)  # tied nodes have the same arguments
                 yield made
+
+
+def _inner_layers(document: Document, twin: Twin) -> Iterator[Document]:
+    """Put a layer that is an argument in the place of the one that takes it."""
+    for i, node in enumerate(document["nodes"]):
+        for value in node.get("arguments", {}).values():
+            if isinstance(value, dict):
+                inner = {"name": node["name"], "arguments": {}, **value}
+                for inputs in (node["inputs"], node["inputs"][:1]):
+                    yield _pruned(_edited(document, {("nodes", i): {**inner, "inputs": inputs}}))
 
 
 def _smaller_integers(document: Document, twin: Twin) -> Iterator[Document]:
@@ -279,6 +298,7 @@ PASSES: tuple[Pass, ...] = (
     _fewer_outputs,
     _fewer_nodes,
     _fewer_edges,
+    _inner_layers,
     _fewer_arguments,
     _smaller_integers,
     _simpler_values,
