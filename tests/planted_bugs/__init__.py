@@ -14,6 +14,7 @@ from . import (
     recurrent,
     state,
     structural,
+    transformer,
 )
 from .planting import BUGS, Bug
 
@@ -33,4 +34,5 @@ __all__ = [
     "recurrent",
     "state",
     "structural",
+    "transformer",
 ]
