@@ -12,10 +12,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from reference import Input, Node, Reference, Tensor, Twin, Values
-from reference.ops import parameters_of
+from reference import Input, Node, Perturbation, Reference, Tensor, Twin, Values
+from reference.ops import parameters_of, torch_layers
 from reference.run import Array
-from reference.twin import Perturbation
 from reports.evidence import Alternative, Family
 
 WORDS = (
@@ -131,6 +130,15 @@ def reruns(again: Again) -> Iterator[Rerun]:
     yield f"is that of {now}, the layer being in {then}", partial(again, training=not training)
     yield from _parameters(again)
     yield from _inputs(again)
+    yield from _siblings(again)
+
+
+def _siblings(again: Again) -> Iterator[Rerun]:
+    """Another layer with arguments of the same names, of the same rank first."""
+    node = again.own
+    for other in sorted(torch_layers(), key=lambda other: other[-2:] != node.op[-2:]) if node.arguments else ():
+        if other != node.op and parameters_of(other).keys() == parameters_of(node.op).keys():
+            yield f"is that of {other}", partial(again, replace(node, op=other))
 
 
 def _arguments(again: Again) -> Iterator[Rerun]:
@@ -243,7 +251,8 @@ def _parameters(again: Again) -> Iterator[Rerun]:
         yield f"is that of the layer without {name} (ones)", changed(partial(np.ones_like, p))
         for axes in permutations(range(p.ndim)):
             if axes != tuple(range(p.ndim)) and p.transpose(axes).shape == p.shape:
-                yield f"is that of the layer with {name} transposed", changed(partial(np.transpose, p, axes))
+                how = "transposed" if p.ndim == 2 else f"transposed to the axes {', '.join(map(str, axes))}"
+                yield f"is that of the layer with {name} {how}", changed(partial(np.transpose, p, axes))
         if p.ndim > 2:
             spatial = tuple(range(2, p.ndim))
             yield f"is that of the layer with the kernel {name} flipped", changed(partial(np.flip, p, spatial))

@@ -21,6 +21,9 @@ Shape = tuple[int, ...]
 ELEMENTS = 400
 """No array between nodes is larger: every coordinate is differentiated, so cost grows with it."""
 
+RANKS = (2, 3, 4, 1, 5)
+"""Of the first input, where a layer takes it as it is."""
+
 ATTEMPTS = 20
 MOVES, MARGIN = 3, 2.0**-18
 """How often values are drawn anew that lie nearer to a kink than a relative 32 units of float32."""
@@ -112,6 +115,7 @@ class _Growing:
 
     choose: Chooser
     training: bool
+    ranks: Sequence[int]
     inputs: list[Input] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     draws: dict[str, tuple[Shape, Draw]] = field(default_factory=dict)
@@ -121,18 +125,18 @@ class _Growing:
     attempts: int = 0
 
     def __post_init__(self) -> None:
-        rank = self.choose.one_of((2, 3, 4, 1))
-        shape = self.shape_of_rank(rank)
+        shape = self.shape_of_rank(self.choose.one_of(self.ranks))
         first = Input("x0", shape, self.choose.one_of(("real", "real", "real", "ties", "wide")))
         self.inputs.append(first)
         self.pool.append("x0")
         self.twin = Twin(Architecture((first,), (), ("x0",), training=self.training), device="cpu")
 
     def shape_of_rank(self, rank: int) -> Shape:
-        """Draw a small shape; sizes of 1 are common."""
+        """Draw a small shape; sizes of 1 are common. The first axes leave room for 2 along each that follows."""
         shape: Shape = ()
-        for _ in range(rank):
-            shape += (self.choose.one_of([n for n in (2, 3, 4, 1, 5, 6) if n * prod(shape) <= ELEMENTS // 2]),)
+        for after in reversed(range(rank)):
+            room = ELEMENTS // 2 // (prod(shape) * 2**after)
+            shape += (self.choose.one_of([n for n in (2, 3, 4, 1, 5, 6) if n <= room]),)
         return shape
 
     def shape(self, reference: str) -> Shape:
@@ -164,17 +168,19 @@ class _Growing:
         if row.first is not None:
             need = row.first(self.choose, self.shape(self.pool[-1]))
             drawn = row.draw(self.choose, need.shape, self.training)
-            return drawn is not None and self.add(row, self.fresh(need), need.shape, drawn)
+            return drawn is not None and self.add(row, self.satisfy(need), need.shape, drawn)
         candidates = [*reversed(self.pool), *(self.losses if 0 in row.ranks else ())]
         start = self.choose.one_of((candidates[0], self.choose.one_of(candidates)))
         fitted = self.fit(start, row.ranks)
         if fitted is None:
             return False
         drawn = row.draw(self.choose, self.shape(fitted), self.training)
+        if drawn is not None and drawn.first is not None:
+            fitted = self.fresh(drawn.first)
         return drawn is not None and self.add(row, fitted, self.shape(fitted), drawn)
 
     def fit(self, reference: str, ranks: tuple[int, ...]) -> str | None:
-        """Reshape something to a rank that an op takes, by splitting or merging its last axes; None if too large."""
+        """Reshape something to a rank that an op takes: split its longest axis or merge its last; None if too large."""
         shape = self.shape(reference)
         if len(shape) in ranks:
             return reference
@@ -182,9 +188,10 @@ class _Growing:
         while len(shape) > rank:
             shape = (*shape[:-2], shape[-2] * shape[-1])
         while len(shape) < rank:
-            last = shape[-1] if shape else 1
-            divisor = self.choose.one_of([d for d in range(1, last + 1) if last % d == 0])
-            shape = (*shape[:-1], last // divisor, divisor)
+            longest = max(shape)
+            at = shape.index(longest)
+            divisor = self.choose.one_of([d for d in range(1, longest + 1) if longest % d == 0])
+            shape = (*shape[:at], longest // divisor, divisor, *shape[at + 1 :])
         row = rows()["Reshape"]
         added = self.add(row, reference, self.shape(reference), Draw({"shape": list(shape)}))
         return self.nodes[-1].name if added else None
@@ -240,7 +247,8 @@ def _grow(choose: Chooser, layers: Sequence[str] | None, max_nodes: int) -> Arch
         raise ValueError(f"max_nodes is {max_nodes}, wanted at least 1")
     available = drawable(layers)
     wanted = [row for row in available if layers is None or row.op in layers]
-    growing = _Growing(choose, training=choose.one_of((True, True, True, False)))
+    ranks = [rank for rank in RANKS if any(rank in row.ranks for row in wanted)]
+    growing = _Growing(choose, choose.one_of((True, True, True, False)), ranks or RANKS)
     count = choose.integer(1, max_nodes)
     for _ in range(ATTEMPTS + count):
         if len(growing.nodes) >= count:

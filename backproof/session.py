@@ -18,7 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 import backproof
 from backproof import terminal
-from reports import Agreement, Summary, distinct, write_report
+from backproof.catalogue import facts
+from reference.ops import STRUCTURAL
+from reports import Agreement, Coverage, Summary, distinct, write_report
 
 AGREE, DISAGREE, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -40,6 +42,8 @@ class Session:
         Where the numbers go, too; ``-`` is standard output, and all else then goes to standard error.
     seed
         That drew the architectures, if one did.
+    layers
+        The ops that are drawn, structural ones aside.
 
     Raises
     ------
@@ -55,12 +59,14 @@ class Session:
         folder: Path | None,
         json_file: Path | None,
         seed: int | None = None,
+        layers: Sequence[str] = (),
     ) -> None:
         self.folder, self.json_file, self.requested = folder, json_file, requested
         self.to_stdout = json_file is not None and str(json_file) == "-"
         self.console = Console(stderr=self.to_stdout)
-        about = {"implementation": implementation, "seed": seed, "requested": requested}
-        self.summary = Summary(dtypes, about | {"command": _command(), "environment": environment()})
+        about: dict[str, Any] = {"implementation": implementation, "seed": seed, "requested": requested}
+        coverage = Coverage(facts({*layers, *STRUCTURAL}) if layers else {})
+        self.summary = Summary(dtypes, about | {"command": _command(), "environment": environment()}, coverage)
         self.interrupted = False
         self.unwritten = self.died = self.unshrunk = False
         if folder is not None:

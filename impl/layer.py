@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -54,6 +54,10 @@ class Step:
 
 class Layer:
     """The contract of a layer; subclasses are frozen dataclasses with the arguments of torch.nn's class."""
+
+    holomorphic: ClassVar[bool] = False
+    """Whether complex inputs are verified: torch computes the same analytic function of them, and backward conjugates
+    as torch does."""
 
     @property
     def parameter_shapes(self) -> dict[str, Shape]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from impl.layer import Array, Layer, Shape, reject
 
 
-def per_axis(layer: Layer, argument: str, rank: int, least: int) -> Shape:
+def per_axis(layer: Layer, argument: str, rank: int, least: int | None = None) -> Shape:
     """Return an argument that is one integer, or ``rank`` of them, as ``rank`` of them.
 
     Raises
@@ -19,8 +20,10 @@ def per_axis(layer: Layer, argument: str, rank: int, least: int) -> Shape:
     """
     value = getattr(layer, argument)
     sizes = (value,) * rank if np.ndim(value) == 0 else tuple(value)
-    if len(sizes) != rank or not all(isinstance(n, int | np.integer) and n >= least for n in sizes):
-        raise reject(layer, argument, value, f"{rank} integers or a single one, at least {least}")
+    integers = all(isinstance(n, int | np.integer) for n in sizes)
+    if len(sizes) != rank or not integers or (least is not None and min(sizes) < least):
+        wanted = f"{rank} integers or a single one"
+        raise reject(layer, argument, value, wanted if least is None else f"{wanted}, at least {least}")
     return sizes
 
 
@@ -39,10 +42,14 @@ def with_batch(layer: Layer, x: Array, rank: int, channels: int | None = None) -
     return x if x.ndim == rank + 2 else x[None]
 
 
+def counts(spatial: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Shape:
+    """How many windows there are along each axis."""
+    return tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in zip(spatial, kernel, stride, dilation))
+
+
 def windows(x: Array, kernel: Shape, stride: Shape, dilation: Shape) -> Array:
     """View ``(N, C, *spatial)`` as ``(N, C, *kernel, *out)``: (k, o) shows ``x[o stride + k dilation]``."""
-    sizes = zip(x.shape[2:], kernel, stride, dilation)
-    out = tuple((n - d * (k - 1) - 1) // s + 1 for n, k, s, d in sizes)
+    out = counts(x.shape[2:], kernel, stride, dilation)
     along_kernel = tuple(step * d for step, d in zip(x.strides[2:], dilation))
     along_out = tuple(step * s for step, s in zip(x.strides[2:], stride))
     steps = (*x.strides[:2], *along_kernel, *along_out)
@@ -59,3 +66,28 @@ def overlap_add(pieces: Array, spatial: Shape, stride: Shape, dilation: Shape) -
         place: tuple[Any, ...] = (..., *reach)
         total[place] += pieces[(slice(None), slice(None), *offset)]
     return total
+
+
+class Grid(NamedTuple):
+    """Where a kernel lies on an array, and which channels it sees: each group of them by itself."""
+
+    kernel: Shape
+    stride: Shape
+    dilation: Shape
+    groups: int = 1
+
+    def counts(self, spatial: Shape) -> Shape:
+        """How many windows there are along each axis; less than 1 where the kernel finds no room."""
+        return counts(spatial, self.kernel, self.stride, self.dilation)
+
+    def columns(self, x: Array) -> Array:
+        """Write each window of ``(N, C, *spatial)`` as a column: ``(N, groups, C / groups * kernel, windows)``."""
+        view = windows(x, self.kernel, self.stride, self.dilation)
+        seen = x.shape[1] // self.groups * prod(self.kernel)
+        return view.reshape(len(x), self.groups, seen, prod(view.shape[-len(self.kernel) :]))
+
+    def spread(self, columns: Array, spatial: Shape) -> Array:
+        """Add columns to the places where their windows lay: the adjoint of :meth:`columns`."""
+        channels = self.groups * columns.shape[2] // prod(self.kernel)
+        pieces = columns.reshape(len(columns), channels, *self.kernel, *self.counts(spatial))
+        return overlap_add(pieces, spatial, self.stride, self.dilation)

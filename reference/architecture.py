@@ -18,7 +18,9 @@ from reference import ops
 SCHEMA = 1
 LIMITS = {"nodes": 1000, "bytes": 4 * 1024 * 1024, "integer": 1 << 16, "elements": 1 << 22, "layers": 64, "depth": 4}
 
-Domain: TypeAlias = Literal["real", "ties", "wide", "unit", "simplex", "index"]
+Domain: TypeAlias = Literal[
+    "real", "ties", "wide", "unit", "simplex", "index", "sign", "positive", "probability", "log_simplex"
+]
 DOMAINS: tuple[str, ...] = get_args(Domain)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
@@ -36,10 +38,12 @@ class Input:
     name, shape
         The shape includes the batch.
     domain
-        Which values it takes: ``real`` (standard normal), ``ties`` (from {-1, -1/2, 0, 1/2, 1}: zeros, kinks and equal
-        values are common), ``wide`` (standard normal, each entry times 1/100, 1 or 100: where curves saturate),
-        ``unit`` (inside [0, 1]), ``simplex`` (positive, sums to 1 over the class axis: axis 1, or 0 where there is no
-        other), ``index`` (integers in [0, below), some of them ``ignore`` where that is given).
+        Which values it takes: ``real`` (standard normal), ``ties`` (from {-1, -1/2, 0, 1/2, 1}, or six times these:
+        zeros, kinks and equal values are common), ``wide`` (standard normal, each entry times 1/100, 1 or 100: where
+        curves saturate), ``unit`` (inside [0, 1]), ``simplex`` (positive, sums to 1 over the class axis: axis 1, or 0
+        where there is no other), ``index`` (integers in [0, below), some of them ``ignore`` where that is given),
+        ``sign`` (the integers -1 and 1), ``positive`` (from 1/8, some beyond 1), ``probability`` (well inside (0, 1)),
+        ``log_simplex`` (logarithms of positive numbers that sum to 1 over the last axis).
     below, ignore
         For ``index`` only.
     """

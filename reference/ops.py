@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, partial, reduce
-from typing import Any
+from typing import Any, get_overloads
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,13 @@ CONTAINERS = frozenset(
         "NLLLoss2d",
     ]
 )
+ON_CPU = frozenset(
+    ["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "MultiLabelMarginLoss", "MultiMarginLoss"]
+)
+"""Ops that look at their numbers before they compute, which the meta device has not, or whose shape it gets wrong."""
+
+SAVES_A_MASK = frozenset(["MultiLabelMarginLoss"])
+"""Ops that save floats for the way back which must be 0 or 1."""
 
 
 def _cat(*xs: Tensor, dim: int = 0) -> Tensor:
@@ -74,6 +81,22 @@ STRUCTURAL: Mapping[str, Callable[..., Any]] = {
 }
 
 
+def _with_states(x: Tensor, *states: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return ((x, states) if states else (x,)), {}
+
+
+def _with_weights(x: Tensor, *weights: Tensor) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    return (x,), dict(zip(("per_sample_weights",), weights))
+
+
+TAKES: Mapping[str, Callable[..., tuple[tuple[Any, ...], dict[str, Any]]]] = {
+    "LSTM": _with_states,
+    "LSTMCell": _with_states,
+    "EmbeddingBag": _with_weights,
+}
+"""How torch's forward takes a node's inputs, where not one by one: those in place, and those by keyword."""
+
+
 @cache
 def torch_layers() -> tuple[str, ...]:
     """Names of all concrete classes of torch.nn that are layers: no containers, bases, lazy or deprecated ones."""
@@ -99,12 +122,12 @@ def parameters_of(op: str) -> Mapping[str, inspect.Parameter]:
         signature = inspect.signature(STRUCTURAL[op]).parameters
         return {name: p for name, p in signature.items() if p.kind is p.KEYWORD_ONLY}
     found: dict[str, inspect.Parameter] = {}
-    for cls in getattr(nn, op).__mro__:
-        own = inspect.signature(cls.__init__).parameters
+    for cls in getattr(nn, op).__mro__[:-1]:  # object takes nothing
+        own = inspect.signature((get_overloads(cls.__init__) or [cls.__init__])[0]).parameters
         found |= {name: p for name, p in own.items() if name not in found}
         if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
             break
-    hidden = {"self", "mode", "device", "dtype"}
+    hidden = {"self", "device", "dtype"}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     shown = {n: p for n, p in found.items() if p.kind in kinds and n not in hidden and not n.startswith("_")}
     # A function that stands as a default has a name for which torch takes it, too: "relu".
@@ -120,6 +143,12 @@ def is_layer_argument(op: str, name: str) -> bool:
 def is_tensor_argument(op: str, name: str) -> bool:
     """Whether torch takes this constructor argument as a tensor, and an architecture as a list of numbers."""
     return "Tensor" in str(parameters_of(op)[name].annotation) and not is_layer_argument(op, name)
+
+
+@cache
+def is_tensor_option(op: str, name: str) -> bool:
+    """Whether torch takes this forward keyword as a tensor (a mask), and an architecture as a list of numbers."""
+    return "Tensor" in str(inspect.signature(getattr(nn, op).forward).parameters.get(name))
 
 
 def constructor_arguments(
@@ -150,6 +179,8 @@ def build(op: str, arguments: Mapping[str, Any]) -> Callable[..., Any]:
     What torch advises against while it makes one is not passed on: it is verified like the rest.
     """
     given = constructor_arguments(op, arguments, partial(torch.tensor, dtype=torch.float64, device="meta"), build)
+    if isinstance(given.get("distance_function"), str):
+        given["distance_function"] = build(given["distance_function"], {})
     if op in STRUCTURAL:
         return partial(STRUCTURAL[op], **given)
     with warnings.catch_warnings(), torch.device("meta"):

@@ -1,6 +1,7 @@
 """Agreement: measured between sets of arrays, explained, summed up, drawn."""
 
 from reports.agreement import Agreement, DisagreementError, TensorAgreement, measure
+from reports.coverage import Coverage, Facts, in_brief
 from reports.diagnosis import Suspect, diagnose, most_telling
 from reports.evidence import Evidence
 from reports.html import minimal_file, write_report
@@ -8,13 +9,16 @@ from reports.summary import Summary, distinct, in_words, sentence
 
 __all__ = [
     "Agreement",
+    "Coverage",
     "DisagreementError",
     "Evidence",
+    "Facts",
     "Summary",
     "Suspect",
     "TensorAgreement",
     "diagnose",
     "distinct",
+    "in_brief",
     "in_words",
     "measure",
     "minimal_file",

@@ -56,6 +56,13 @@ def exchanged_parts(case: Case) -> Iterator[str]:
             yield f"has the numbers of {', of '.join(wrong)}"
 
 
+def rearranged(case: Case) -> Iterator[str]:
+    """The right numbers, each of them once, in other places."""
+    got, want = np.sort(case.got, axis=None), np.sort(case.want, axis=None)
+    if case.wrong.sum() > 2 and (np.abs(got - want) <= case.allowed(want).max()).all():
+        yield f"has the right numbers in the places of one another{_where(case)}"
+
+
 def moved(case: Case) -> Iterator[str]:
     """An axis reversed, entries shifted along it, its blocks exchanged."""
     want = case.want

@@ -23,8 +23,9 @@ CLAIMS: tuple[Callable[[Case], Iterator[str]], ...] = (
     claims.off_by_a_term,
     claims.other_value,
     claims.scaled_alternative,
-    places.at_a_place,
     claims.moved,
+    claims.rearranged,
+    places.at_a_place,
     claims.factor_along_axes,
     places.entries,
 )

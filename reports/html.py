@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reports.coverage import in_brief
 from reports.summary import MOST_DIGITS, PER_DIGIT, in_words, sentence
 
 
@@ -76,6 +77,7 @@ def render(document: Mapping[str, Any]) -> str:
         failure_file=failure_file,
         minimal_file=minimal_file,
         in_words=in_words,
+        in_brief=in_brief,
         as_json=lambda value: json.dumps(value, indent=1),
     )
 

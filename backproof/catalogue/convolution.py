@@ -65,7 +65,53 @@ def convolution(rank: int, choose: Chooser, shape: Shape, training: bool) -> Dra
     return Draw(arguments if padding == "integers" else arguments | {"padding": padding})
 
 
+def transposed(rank: int, choose: Chooser, shape: Shape, training: bool) -> Draw:
+    """Strides that leave holes, output_padding up to what torch takes, or the size of the output asked for."""
+    channels, spatial = shape[-rank - 1], shape[-rank:]
+    groups = choose.one_of([d for d in range(1, channels + 1) if channels % d == 0])
+    reach = (12, 8, 5)[rank - 1]
+
+    def along(choose: Chooser, size: int) -> dict[str, int]:
+        kernel = choose.integer(1, 3)
+        stride = choose.integer(1, max(1, min(kernel + 1, reach // size)))
+        dilation = choose.integer(1, 3 if rank == 1 else 2)
+        full = (size - 1) * stride + dilation * (kernel - 1) + 1
+        padding = choose.integer(0, min(2, (full - 1) // 2))
+        extra = choose.integer(0, max(stride, dilation) - 1)
+        return {
+            "kernel_size": kernel,
+            "stride": stride,
+            "padding": padding,
+            "output_padding": extra,
+            "dilation": dilation,
+        }
+
+    drawn = each_axis(choose, spatial, along)
+    arguments = {
+        "in_channels": channels,
+        "out_channels": groups * choose.integer(1, 3 if groups < 3 else 2),
+        **drawn,
+        "groups": groups,
+        "bias": choose.boolean(),
+    }
+    axes = {name: value if isinstance(value, list) else [value] * rank for name, value in drawn.items()}
+    kernel, stride, padding, extra, dilation = axes.values()
+    if any(e >= s for e, s in zip(extra, stride)) or not choose.boolean():
+        return Draw(arguments)
+    sizes = [
+        (n - 1) * s + d * (k - 1) + 1 - 2 * p + e
+        for n, k, s, p, e, d in zip(spatial, kernel, stride, padding, extra, dilation)
+    ]
+    lead = [*shape[: -rank - 1], arguments["out_channels"]] if choose.boolean() else []
+    # What the constructor says then counts for nothing.
+    return Draw(arguments | {"output_padding": choose.integer(0, 1)}, options={"output_size": lead + sizes})
+
+
 ROWS = (
     Row("Conv1d", (3, 2), partial(convolution, 1)),
     Row("Conv2d", (4, 3), partial(convolution, 2)),
+    Row("Conv3d", (5, 4), partial(convolution, 3)),
+    Row("ConvTranspose1d", (3, 2), partial(transposed, 1)),
+    Row("ConvTranspose2d", (4, 3), partial(transposed, 2)),
+    Row("ConvTranspose3d", (5, 4), partial(transposed, 3)),
 )

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from reference.architecture import Domain
 
 Shape: TypeAlias = tuple[int, ...]
+Convention: TypeAlias = Mapping[str | int, str]
 T = TypeVar("T")
 
 
@@ -40,11 +41,15 @@ class Need:
 
 @dataclass(frozen=True)
 class Draw:
-    """One way to apply an op: constructor arguments, the inputs after the first, forward keywords."""
+    """One way to apply an op: constructor arguments, the inputs after the first, forward keywords.
+
+    ``first`` is a fresh first input, where with these arguments it cannot be just any numbers (a rate is positive).
+    """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[Need, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    first: Need | None = None
 
 
 @dataclass(frozen=True)
@@ -60,10 +65,11 @@ class Row:
     draw
         ``draw(chooser, shape, training)`` for a first input of ``shape``, or None where no arguments fit it.
     first
-        The first input, where it is not a real tensor (an index for Embedding): ``first(chooser, shape)``.
+        The first input, where it is not a real tensor (an index for Embedding) or few shapes will do:
+        ``first(chooser, shape)``, the shape being that of the latest node.
     convention
-        For arguments with which the gradient of a parameter is by definition not the derivative:
-        ``convention(arguments)`` gives ``{parameter: reason}``.
+        For arguments with which the gradient of a parameter or an input is by definition not the derivative:
+        ``convention(arguments)`` gives ``{parameter: reason}`` or ``{number of the input: reason}``.
     loss
         A loss ends a branch: its scalar is not fed on, except into Add.
     limits
@@ -74,7 +80,7 @@ class Row:
     ranks: tuple[int, ...]
     draw: Callable[[Chooser, Shape, bool], Draw | None]
     first: Callable[[Chooser, Shape], Need] | None = None
-    convention: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None
+    convention: Callable[[Mapping[str, Any]], Convention] | None = None
     loss: bool = False
     limits: str = ""
 

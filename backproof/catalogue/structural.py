@@ -67,12 +67,12 @@ def mean(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 
 ROWS = (
-    Row("Add", (2, 3, 4, 1, 0), add),
-    Row("Mul", (2, 3, 4, 1, 0), mul),
-    Row("MatMul", (2, 3, 4), matmul),
-    Row("Cat", (2, 3, 4, 1), cat),
-    Row("Chunk", (2, 3, 4, 1), chunk),
-    Row("Reshape", (2, 3, 4, 1), reshape),
-    Row("Transpose", (2, 3, 4), transpose),
-    Row("Mean", (2, 3, 4, 1), mean),
+    Row("Add", (2, 3, 4, 1, 5, 0), add),
+    Row("Mul", (2, 3, 4, 1, 5, 0), mul),
+    Row("MatMul", (2, 3, 4, 5), matmul),
+    Row("Cat", (2, 3, 4, 1, 5), cat),
+    Row("Chunk", (2, 3, 4, 1, 5), chunk),
+    Row("Reshape", (2, 3, 4, 1, 5), reshape),
+    Row("Transpose", (2, 3, 4, 5), transpose),
+    Row("Mean", (2, 3, 4, 1, 5), mean),
 )

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
-from impl.layers.activation import softmax
 from impl.layers.dropout import Dropout
 from impl.layers.linear import matrix_gradient
+from impl.layers.softmax import softmax
 
 __all__ = ["MultiheadAttention"]
 
@@ -137,7 +137,7 @@ class MultiheadAttention(Layer):
                 scores[..., :given] += mask
         nothing = (scores.real == -np.inf).all(-1, keepdims=True)
         p = np.where(nothing, np.nan if need_weights else 0, softmax(np.where(nothing, 0, scores), -1))
-        drawn = (prod(p.shape[:2]), *p.shape[2:]) if need_weights else p.shape
+        drawn = (len(p) * self.num_heads, *p.shape[2:]) if need_weights else p.shape
         dropped = Dropout(self.dropout).forward({}, p.reshape(drawn), training=training, noise=noise)
         w = np.asarray(dropped.output).reshape(p.shape)
         mixed = _merged(w @ v)

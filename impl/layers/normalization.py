@@ -1,9 +1,10 @@
-"""Normalisations: BatchNorm1d, BatchNorm2d, LayerNorm."""
+"""Normalisations of each sample: LayerNorm, GroupNorm, RMSNorm; and what they share with those of batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import KW_ONLY, dataclass
+from math import prod
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 
-__all__ = ["BatchNorm1d", "BatchNorm2d", "LayerNorm"]
+__all__ = ["GroupNorm", "LayerNorm", "RMSNorm"]
 
 
 class Normal(NamedTuple):
@@ -29,6 +30,8 @@ def standardise(x: Array, axes: tuple[int, ...], eps: float) -> Normal:
     Backward, mean and variance being functions of x:
     ``dE/dx = (g - mean(g) - z mean(g z)) / sqrt(variance + eps)``.
     """
+    if x.size == 0:  # of nothing there is no mean
+        return Normal(x, lambda g: g, x, x)
     mean = x.mean(axis=axes, keepdims=True)
     centred = x - mean
     variance = (centred * centred).mean(axis=axes, keepdims=True)
@@ -40,6 +43,12 @@ def standardise(x: Array, axes: tuple[int, ...], eps: float) -> Normal:
         return np.asarray((g - g.mean(axis=axes, keepdims=True) - z * along) * scale)
 
     return Normal(z, backward, mean, variance)
+
+
+def ones_and_zeros(layer: Layer, dtype: DTypeLike) -> dict[str, Array]:
+    """Return the parameters that every normalisation starts with: weights of 1, and a bias of 0."""
+    starts = {"weight": np.ones, "bias": np.zeros}
+    return {name: starts[name](shape, dtype) for name, shape in layer.parameter_shapes.items()}
 
 
 def scale_and_shift(
@@ -59,96 +68,40 @@ def scale_and_shift(
         y = y + parameters["bias"].reshape(shape)
 
     def backward(g: Array) -> Gradients:
-        terms = {"weight": g * z, "bias": g}
+        terms = {"weight": g * z.conj(), "bias": g}
         gradients = {name: terms[name].sum(axis=spread).reshape(trainable[name]) for name in trainable}
-        return Gradients((back(g if weight is None else g * weight),), gradients)
+        return Gradients((back(g if weight is None else g * weight.conj()),), gradients)
 
     return Step(y, backward)
 
 
-@dataclass(frozen=True, eq=False)
-class _BatchNorm(Layer):
-    """Standardise each channel over the batch: ``y = weight (x - mean) / sqrt(variance + eps) + bias``.
+class _OverLastAxes(Layer):
+    """What LayerNorm and RMSNorm share: the axes that they take together, the last ones."""
 
-    Shapes: x and y ``(N, num_features, *)``; weight, bias, running_mean, running_var ``(num_features,)``.
+    normalized_shape: int | Sequence[int]
 
-    In training, and always without ``track_running_stats``, mean and (biased) variance are the batch's, and
-    the gradient goes through them; in evaluation they are the running ones, and the map is affine. A training
-    step moves the running statistics by ``momentum`` towards the batch's, the variance now unbiased; with
-    momentum None by ``1 / num_batches_tracked``, which makes them plain averages. The step's ``updates`` are
-    the new values.
-
-    Source: Ioffe and Szegedy, ICML (2015), algorithms 1 and 2 and the gradients of section 3.
-    """
-
-    num_features: int
-    eps: float = 1e-5
-    momentum: float | None = 0.1
-    affine: bool = True
-    track_running_stats: bool = True
-    _: KW_ONLY
-    bias: bool = True
-
-    ranks: ClassVar[tuple[int, ...]]
+    def __post_init__(self) -> None:
+        if np.ndim(self.normalized_shape) and not len(self.shape):
+            raise reject(self, "normalized_shape", self.normalized_shape, "at least one axis")
 
     @property
-    def parameter_shapes(self) -> dict[str, Shape]:
-        names = ("weight", "bias") if self.bias else ("weight",)
-        return {name: (self.num_features,) for name in names if self.affine}
+    def shape(self) -> Shape:
+        """The sizes of these axes."""
+        return tuple(np.atleast_1d(self.normalized_shape).tolist())
 
     def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
-        ones, zeros = np.ones(self.num_features, dtype), np.zeros(self.num_features, dtype)
-        arrays = {name: (ones if name == "weight" else zeros).copy() for name in self.parameter_shapes}
-        if self.track_running_stats:
-            arrays |= {
-                "running_mean": zeros,
-                "running_var": ones,
-                "num_batches_tracked": np.zeros((), np.int64),
-            }
-        return arrays
+        return ones_and_zeros(self, dtype)
 
-    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        if x.ndim not in self.ranks or x.shape[1] != self.num_features:
-            wanted = " or ".join(f"(N, {self.num_features}{', *' * (rank - 2)})" for rank in self.ranks)
-            raise reject(self, "the shape of its input", x.shape, wanted)
-        shape = (1, self.num_features, *(1,) * (x.ndim - 2))
-        if self.track_running_stats:
-            for name in ("running_mean", "running_var"):
-                check_shape(self, name, parameters[name], (self.num_features,))
-            if not training:
-                scale = 1 / np.sqrt(parameters["running_var"].reshape(shape) + self.eps)
-                z = (x - parameters["running_mean"].reshape(shape)) * scale
-                return scale_and_shift(self, parameters, z, shape, lambda g: g * scale)
-        count = x.size // self.num_features
-        if count < 2:
-            raise reject(self, "the shape of its input", x.shape, "at least 2 values per channel to take statistics of")
-        normal = standardise(x, (0, *range(2, x.ndim)), self.eps)
-        step = scale_and_shift(self, parameters, normal.values, shape, normal.backward)
-        if not self.track_running_stats:
-            return step
-        batches = parameters["num_batches_tracked"] + 1
-        rate = 1 / int(batches) if self.momentum is None else self.momentum
-        batch = {"running_mean": normal.mean, "running_var": normal.variance * (count / (count - 1))}
-        updates = {
-            name: (1 - rate) * parameters[name] + rate * statistic.reshape(-1) for name, statistic in batch.items()
-        }
-        return replace(step, updates=updates | {"num_batches_tracked": np.asarray(batches)})
-
-
-class BatchNorm1d(_BatchNorm):
-    """Batch normalisation of ``(N, C)`` or ``(N, C, L)``."""
-
-    ranks = (2, 3)
-
-
-class BatchNorm2d(_BatchNorm):
-    """Batch normalisation of ``(N, C, H, W)``."""
-
-    ranks = (4,)
+    def leading(self, x: Array) -> int:
+        """Return how many axes stand before them."""
+        leading = x.ndim - len(self.shape)
+        if leading < 0 or x.shape[leading:] != self.shape:
+            raise reject(self, "the shape of its input", x.shape, f"(*, {', '.join(map(str, self.shape))})")
+        return leading
 
 
 @dataclass(frozen=True, eq=False)
-class LayerNorm(Layer):
+class LayerNorm(_OverLastAxes):
     """Standardise each sample over its last axes: ``y = weight (x - mean) / sqrt(variance + eps) + bias``.
 
     Shapes: x and y ``(*, *normalized_shape)``; weight and bias ``normalized_shape``. The variance is the
@@ -162,26 +115,94 @@ class LayerNorm(Layer):
     elementwise_affine: bool = True
     bias: bool = True
 
-    def __post_init__(self) -> None:
-        if np.ndim(self.normalized_shape) and not len(self._shape):
-            raise reject(self, "normalized_shape", self.normalized_shape, "at least one axis")
+    @property
+    def parameter_shapes(self) -> dict[str, Shape]:
+        names = ("weight", "bias") if self.bias else ("weight",)
+        return {name: self.shape for name in names if self.elementwise_affine}
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        leading = self.leading(x)
+        normal = standardise(x, tuple(range(leading, x.ndim)), self.eps)
+        return scale_and_shift(self, parameters, normal.values, (1,) * leading + self.shape, normal.backward)
+
+
+@dataclass(frozen=True, eq=False)
+class RMSNorm(_OverLastAxes):
+    """Divide each sample by its root mean square over its last axes: ``y = w x / r``, ``r = sqrt(mean(x^2) + eps)``.
+
+    Backward, r being a function of x: ``dE/dx = (g w - z mean(g w z)) / r``, w the weight, ``z = x / r``.
+
+    Shapes: x and y ``(*, *normalized_shape)``; weight ``normalized_shape``. Without ``eps`` it is the epsilon of x's
+    dtype, in float16 that of float32.
+
+    Source: Zhang and Sennrich, NeurIPS (2019), eq. 4.
+    """
+
+    holomorphic: ClassVar[bool] = True
+
+    normalized_shape: int | Sequence[int]
+    eps: float | None = None
+    elementwise_affine: bool = True
 
     @property
-    def _shape(self) -> Shape:
-        return tuple(np.atleast_1d(self.normalized_shape).tolist())
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return {"weight": self.shape} if self.elementwise_affine else {}
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        leading = self.leading(x)
+        axes = tuple(range(leading, x.ndim))
+        eps = float(np.finfo(np.promote_types(x.real.dtype, np.float32)).eps) if self.eps is None else self.eps
+        scale = 1 / np.sqrt((x * x).mean(axis=axes, keepdims=True) + eps) if x.size else np.ones((), x.dtype)
+        z = x * scale
+
+        def back(g: Array) -> Array:
+            along = (g * z.conj()).mean(axis=axes, keepdims=True) if x.size else np.zeros((), x.dtype)
+            return np.asarray((g - z.conj() * along) * scale.conj())
+
+        return scale_and_shift(self, parameters, z, (1,) * leading + self.shape, back)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupNorm(Layer):
+    """Standardise groups of channels, each sample alone: ``y = weight (x - mean) / sqrt(variance + eps) + bias``.
+
+    Shapes: x and y ``(N, num_channels, *)``; weight and bias ``(num_channels,)``. Mean and biased variance are those
+    of ``num_channels / num_groups`` neighbouring channels with all that lies behind them; the gradient goes through
+    both.
+
+    Source: Wu and He, ECCV (2018), eq. 1-6.
+    """
+
+    num_groups: int
+    num_channels: int
+    eps: float = 1e-5
+    affine: bool = True
+    _: KW_ONLY
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        if self.num_groups < 1 or self.num_channels % self.num_groups:
+            raise reject(self, "num_groups", self.num_groups, f"a divisor of num_channels ({self.num_channels})")
 
     @property
     def parameter_shapes(self) -> dict[str, Shape]:
         names = ("weight", "bias") if self.bias else ("weight",)
-        return {name: self._shape for name in names if self.elementwise_affine}
+        return {name: (self.num_channels,) for name in names if self.affine}
 
     def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
-        starts = {"weight": np.ones, "bias": np.zeros}
-        return {name: starts[name](shape, dtype) for name, shape in self.parameter_shapes.items()}
+        return ones_and_zeros(self, dtype)
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        leading = x.ndim - len(self._shape)
-        if leading < 0 or x.shape[leading:] != self._shape:
-            raise reject(self, "the shape of its input", x.shape, f"(*, {', '.join(map(str, self._shape))})")
-        normal = standardise(x, tuple(range(leading, x.ndim)), self.eps)
-        return scale_and_shift(self, parameters, normal.values, (1,) * leading + self._shape, normal.backward)
+        if x.ndim < 2 or x.shape[1] != self.num_channels:
+            raise reject(self, "the shape of its input", x.shape, f"(N, {self.num_channels}, *)")
+        width = self.num_channels // self.num_groups
+        if x.shape[0] * width * prod(x.shape[2:]) == 1:
+            raise reject(self, "the shape of its input", x.shape, "at least 2 values per group, or 2 samples")
+        grouped = (x.shape[0], self.num_groups, width, *x.shape[2:])
+        normal = standardise(x.reshape(grouped), tuple(range(2, len(grouped))), self.eps)
+
+        def back(g: Array) -> Array:
+            return normal.backward(g.reshape(grouped)).reshape(x.shape)
+
+        shape = (1, self.num_channels, *(1,) * (x.ndim - 2))
+        return scale_and_shift(self, parameters, normal.values.reshape(x.shape), shape, back)

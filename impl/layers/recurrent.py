@@ -1,37 +1,23 @@
-"""Recurrent layers: LSTM, on a driver that stacks layers and directions."""
+"""Recurrent layers: RNN, LSTM and GRU, on a driver that stacks layers and directions of a cell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, draws, reject, uniform
-from impl.layers.activation import sigmoid, tanh
+from impl.layer import Array, Gradients, Noise, Shape, Step, check_shape, draws, reject
+from impl.layers.cells import Back, Elman, Gated, LongShortTerm, Recurrence, States
 from impl.layers.dropout import Dropout
-from impl.layers.linear import matrix_gradient
 
-__all__ = ["LSTM"]
-
-States: TypeAlias = tuple[Array, ...]
-Back: TypeAlias = Callable[[Array, States], tuple[Array, States, dict[str, Array]]]
+__all__ = ["GRU", "LSTM", "RNN"]
 
 
-class _Recurrent(Layer):
-    """Runs a cell over time, in one or both directions, layer upon layer, with dropout between the layers.
+class _Recurrent(Recurrence):
+    """Runs a cell over time, in one or both directions, layer upon layer, with dropout between the layers."""
 
-    A subclass says how many ``gates`` its cell has, names the ``states`` it starts from, and writes ``sequence``.
-    """
-
-    gates: ClassVar[int]
-    states: ClassVar[tuple[str, ...]]
-    input_size: int
-    hidden_size: int
     num_layers: int
-    bias: bool
     batch_first: bool
     dropout: float
     bidirectional: bool
@@ -45,14 +31,6 @@ class _Recurrent(Layer):
             raise reject(self, "dropout", self.dropout, "a probability, 0 to 1")
         if not 0 <= self.proj_size < self.hidden_size:
             raise reject(self, "proj_size", self.proj_size, f"0 to hidden_size - 1 ({self.hidden_size - 1})")
-
-    def sequence(self, weights: Mapping[str, Array], x: Array, states: States) -> tuple[Array, States, Back]:
-        """Run the cell forward in time over x ``(T, N, in)``, from states ``(N, size)``.
-
-        Returns the outputs ``(T, N, out)``, the last states, and the function that goes back through time: it
-        takes their gradients and returns those of x, of the first states, and of the weights.
-        """
-        raise TypeError(f"{type(self).__name__} defines no sequence")
 
     @property
     def _suffixes(self) -> list[list[str]]:
@@ -79,10 +57,6 @@ class _Recurrent(Layer):
                     shapes[f"weight_hr{suffix}"] = (self.proj_size, self.hidden_size)
         return shapes
 
-    def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
-        bound = self.hidden_size**-0.5
-        return {name: uniform(rng, bound, shape, dtype) for name, shape in self.parameter_shapes.items()}
-
     def forward(
         self,
         parameters: Mapping[str, Array],
@@ -103,6 +77,7 @@ class _Recurrent(Layer):
         dropped: list[Step] = []
         backs: list[Back] = []
         ends: list[States] = []
+        branches: list[Array] = []
         for layer, suffixes in enumerate(self._suffixes):
             if layer:
                 dropped.append(Dropout(self.dropout).forward({}, y, training=training, noise=noise))
@@ -115,6 +90,7 @@ class _Recurrent(Layer):
                 outputs.append(_turn(shown, way))
                 backs.append(back)
                 ends.append(end)
+                branches += self.branches(shown)
             y = np.concatenate(outputs, axis=-1)
         output = (
             y.swapaxes(0, 1) if turned else _drop_batch(y, batched),
@@ -140,7 +116,7 @@ class _Recurrent(Layer):
             g_first = (_drop_batch(np.stack(s), batched) for s in zip(*g_starts)) if first else ()
             return Gradients((g.swapaxes(0, 1) if turned else _drop_batch(g, batched), *g_first), gradients)
 
-        return Step(output, backward)
+        return Step(output, backward, branches=tuple(branches))
 
     def _check(self, parameters: Mapping[str, Array], x: Array, first: States) -> None:
         time = 1 if self.batch_first and x.ndim == 3 else 0
@@ -171,7 +147,38 @@ def _drop_batch(x: Array, batched: bool) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class LSTM(_Recurrent):
+class RNN(_Recurrent, Elman):
+    """A plain recurrent network: ``h_t = f(a_t)``, ``a_t = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh``, f tanh or relu.
+
+    Backward goes through time in reverse, with ``dh = dE/dh_t`` carried along::
+
+        da = dh f'(a_t), where relu has the slope 0 at 0
+        dh_(t-1) = W_hh^T da + what arrives from above
+        dx_t = W_ih^T da;   dW_ih = sum_t da x_t^T;   dW_hh = sum_t da h_(t-1)^T;   db = sum_t da
+
+    Shapes: x ``(T, N, input_size)``, with batch_first ``(N, T, input_size)``, unbatched ``(T, input_size)``;
+    h_0 ``(num_layers D, N, hidden_size)``, zero if not given, with D directions. Output: y as x with D hidden_size
+    features, h_n as h_0. Noise: ``(T, N, D hidden_size)`` for every layer but the last, time first in any case.
+
+    Source: Elman, Cognitive Science 14 (1990); Werbos, Proceedings of the IEEE 78 (1990), for the way back.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    nonlinearity: str = "tanh"
+    bias: bool = True
+    batch_first: bool = False
+    dropout: float = 0.0
+    bidirectional: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_nonlinearity()
+
+
+@dataclass(frozen=True, eq=False)
+class LSTM(_Recurrent, LongShortTerm):
     """Long short-term memory: gates decide what a cell takes in, forgets and shows.
 
     With ``a = W_ih x_t + b_ih + W_hh h_(t-1) + b_hh`` cut into four::
@@ -195,8 +202,6 @@ class LSTM(_Recurrent):
     Computation 12 (2000), for f; Sak, Senior and Beaufays, Interspeech (2014), for W_hr.
     """
 
-    gates: ClassVar[int] = 4
-    states: ClassVar[tuple[str, ...]] = ("h_0", "c_0")
     input_size: int
     hidden_size: int
     num_layers: int = 1
@@ -206,44 +211,31 @@ class LSTM(_Recurrent):
     bidirectional: bool = False
     proj_size: int = 0
 
-    def sequence(self, weights: Mapping[str, Array], x: Array, states: States) -> tuple[Array, States, Back]:
-        h, c = states
-        w_ih, w_hh, w_hr = weights["weight_ih"], weights["weight_hh"], weights.get("weight_hr")
-        arriving = x @ w_ih.T
-        if self.bias:
-            arriving = arriving + (weights["bias_ih"] + weights["bias_hh"])
-        kept = []
-        for a_x in arriving:
-            a = (a_x + h @ w_hh.T).reshape(len(h), 4, self.hidden_size)
-            s, slope = sigmoid(a)
-            g, slope[:, 2] = tanh(a[:, 2])
-            i, f, o = s[:, 0], s[:, 1], s[:, 3]
-            before, c = (h, c), f * c + i * g
-            shown, shown_slope = tanh(c)
-            m = o * shown
-            h = m if w_hr is None else m @ w_hr.T
-            kept.append((i, f, g, o, slope, *before, shown, shown_slope, m, h))
-        *most, ys = (np.stack(step) for step in zip(*kept))
 
-        def back(g_y: Array, g_end: States) -> tuple[Array, States, dict[str, Array]]:
-            i, f, g, o, slope, h_before, c_before, shown, shown_slope, m = most
-            from_c = slope[:, :, :3] * np.stack((g, c_before, i), axis=2)
-            from_m, m_to_c = slope[:, :, 3] * shown, o * shown_slope
-            da, dhs = np.empty_like(slope), np.empty_like(ys)
-            rows = da.reshape(arriving.shape)  # the same memory
-            dh, dc = g_end
-            for t in reversed(range(len(ys))):
-                dhs[t] = dh = dh + g_y[t]
-                dm = dh if w_hr is None else dh @ w_hr
-                dc = dc + dm * m_to_c[t]
-                da[t, :, :3], da[t, :, 3] = from_c[t] * dc[:, None], from_m[t] * dm
-                dc = dc * f[t]
-                dh = rows[t] @ w_hh
-            gradients = {"weight_ih": matrix_gradient(rows, x), "weight_hh": matrix_gradient(rows, h_before)}
-            if self.bias:
-                gradients |= {name: rows.sum(axis=(0, 1)) for name in ("bias_ih", "bias_hh")}
-            if w_hr is not None:
-                gradients["weight_hr"] = matrix_gradient(dhs, m)
-            return rows @ w_ih, (dh, dc), gradients
+@dataclass(frozen=True, eq=False)
+class GRU(_Recurrent, Gated):
+    """Gated recurrent unit: one gate says what the new state recalls, another how much of the old one stays.
 
-        return ys, (h, c), back
+    With ``a = W_ih x_t + b_ih`` and ``u = W_hh h_(t-1) + b_hh``, both cut into three::
+
+        r, z = sigmoid(a_r + u_r), sigmoid(a_z + u_z);   n = tanh(a_n + r u_n)
+        h_t = n + z (h_(t-1) - n)
+
+    Backward goes through time in reverse, with ``dh = dE/dh_t`` carried along::
+
+        da_n = dh (1 - z) (1 - n^2);   da_r = da_n u_n r(1-r);   da_z = dh (h_(t-1) - n) z(1-z)
+        du = (da_r, da_z, da_n r);   dh_(t-1) = dh z + W_hh^T du + what arrives from above
+        dx_t = W_ih^T da;   dW_ih = sum_t da x_t^T;   dW_hh = sum_t du h_(t-1)^T;   db_ih = sum_t da;   db_hh = sum_t du
+
+    Shapes: as :class:`RNN`.
+
+    Source: Cho et al., EMNLP (2014), eq. 5-8, with r behind the matrix as in cuDNN.
+    """
+
+    input_size: int
+    hidden_size: int
+    num_layers: int = 1
+    bias: bool = True
+    batch_first: bool = False
+    dropout: float = 0.0
+    bidirectional: bool = False

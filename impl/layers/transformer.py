@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from impl.layer import Array, Layer, Noise, Shape, Step, reject, uniform
-from impl.layers.activation import GELU, ReLU
+from impl.layers.activation import GELU
 from impl.layers.attention import MultiheadAttention
 from impl.layers.dropout import Dropout
 from impl.layers.linear import Linear
 from impl.layers.normalization import LayerNorm
+from impl.layers.rectifier import ReLU
 from impl.layers.structural import Add
 from impl.network import Network, Node
 

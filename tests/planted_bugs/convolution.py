@@ -84,3 +84,42 @@ def _(run: Run) -> Gradients:
     places = np.arange(g.shape[-1])[:, None] * dilation + np.arange(kernel) * stride
     seen = x[..., np.minimum(places, x.shape[-1] - 1)]
     return run.own(weight=lambda _: np.einsum("nop,ncpk->ock", g, seen))
+
+
+@bug("Conv3d", words="border|slice|edge|last")
+def _(run: Run) -> Gradients:
+    """The bias misses the last slice in depth."""
+    return run.own(bias=lambda b: b - run.g[..., -1, :, :].sum(axis=(-2, -1, 0) if run.g.ndim == 5 else (-2, -1)))
+
+
+@bug("ConvTranspose1d", words="flip|revers")
+def _(run: Run) -> Gradients:
+    """The kernel is flipped on the way back, as if this were a convolution."""
+    return run.input(run.again(parameters={"weight": run.parameters["weight"][..., ::-1]}).backward(run.g).inputs[0])
+
+
+@bug("ConvTranspose2d", words="transposed")
+def _(run: Run) -> Gradients:
+    """The weight is read as that of a convolution: input and output channels are exchanged where they are as many."""
+    weight = run.parameters["weight"]
+    if weight.shape[0] != weight.shape[1]:
+        return run.right
+    return run.input(run.again(parameters={"weight": weight.swapaxes(0, 1)}).backward(run.g).inputs[0])
+
+
+@bug("ConvTranspose2d", words="last|lacks|edge|border")
+def _(run: Run) -> Gradients:
+    """The bias misses the rows that output_padding adds."""
+    extra, _ = per_axis(run.layer, "output_padding", 2, 0)
+    if not extra or run.options.get("output_size") is not None:
+        return run.right
+    return run.own(bias=lambda b: b - run.g[..., -extra:, :].sum(axis=(-2, -1, 0) if run.g.ndim == 4 else (-2, -1)))
+
+
+@bug("ConvTranspose3d", words="group")
+def _(run: Run) -> Gradients:
+    """With groups, the weight meets the input channels of other groups: they are dealt out in turn."""
+    groups, channels = run.layer.groups, run.x.shape[-4]
+    order = np.arange(channels).reshape(-1, groups).T.ravel()
+    turned = run.again(np.take(run.x, order, axis=-4)).backward(run.g).parameters["weight"]
+    return run.own(weight=lambda _: turned)

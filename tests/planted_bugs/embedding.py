@@ -31,3 +31,25 @@ def _(run: Run) -> Gradients:
 def _(run: Run) -> Gradients:
     """The scaling by frequency is ignored."""
     return run.again(scale_grad_by_freq=False).backward(run.g)
+
+
+@bug("EmbeddingBag", words="mode", source="flagos-ai/FlagGems#5220")
+def _(run: Run) -> Gradients:
+    """The gradient of the maximum is that of the mean."""
+    if run.layer.mode != "max":
+        return run.right
+    return run.again(mode="mean").backward(run.g)
+
+
+@bug("EmbeddingBag", words="mode|sum")
+def _(run: Run) -> Gradients:
+    """The mean is not divided on the way back by how many there are."""
+    if run.layer.mode != "mean":
+        return run.right
+    return run.again(mode="sum").backward(run.g)
+
+
+@bug("EmbeddingBag", words="padding", source="flagos-ai/FlagGems#3683")
+def _(run: Run) -> Gradients:
+    """The weight of a sample that is padding gets a gradient."""
+    return run.input(*run.again(padding_idx=None).backward(run.g).inputs)

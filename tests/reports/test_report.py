@@ -19,7 +19,13 @@ ABOUT = {
     "command": "backproof verify",
 }
 ENVIRONMENT = {"environment": {"backproof": "0.1.0", "torch": "2.13.0"}}
-ARCHITECTURE = {"nodes": [{"op": "Linear"}, {"op": "Linear"}, {"op": "ReLU"}]}
+ARCHITECTURE = {
+    "nodes": [
+        {"name": "linear1", "op": "Linear", "inputs": ["x"]},
+        {"name": "linear2", "op": "Linear", "inputs": ["linear1"]},
+        {"name": "relu3", "op": "ReLU", "inputs": ["linear2"]},
+    ]
+}
 
 
 def summary(*agreements) -> Summary:

@@ -1,0 +1,173 @@
+"""Normalisations of each channel: BatchNorm over all samples of a batch, InstanceNorm over each sample alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, replace
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
+from impl.layers.normalization import ones_and_zeros, scale_and_shift, standardise
+
+__all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
+
+
+@dataclass(frozen=True, eq=False)
+class _ChannelNorm(Layer):
+    """Standardise each channel, with its own statistics or with running ones, and scale and shift it."""
+
+    num_features: int
+    eps: float = 1e-5
+    momentum: float | None = 0.1
+    affine: bool = True
+    track_running_stats: bool = True
+    _: KW_ONLY
+    bias: bool = True
+
+    @property
+    def parameter_shapes(self) -> dict[str, Shape]:
+        names = ("weight", "bias") if self.bias else ("weight",)
+        return {name: (self.num_features,) for name in names if self.affine}
+
+    def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
+        arrays = ones_and_zeros(self, dtype)
+        if self.track_running_stats:
+            arrays |= {
+                "running_mean": np.zeros(self.num_features, dtype),
+                "running_var": np.ones(self.num_features, dtype),
+                "num_batches_tracked": np.zeros((), np.int64),
+            }
+        return arrays
+
+    def normalised(
+        self, parameters: Mapping[str, Array], x: Array, axes: tuple[int, ...], rate: float, training: bool
+    ) -> Step:
+        """Standardise x ``(N, C, *)`` over ``axes``, and move the running statistics by ``rate`` towards its own."""
+        shape = (1, x.shape[1], *(1,) * (x.ndim - 2))
+        if self.track_running_stats:
+            for name in ("running_mean", "running_var"):
+                check_shape(self, name, parameters[name], (self.num_features,))
+            if not training:
+                scale = 1 / np.sqrt(parameters["running_var"].reshape(shape) + self.eps)
+                z = (x - parameters["running_mean"].reshape(shape)) * scale
+                return scale_and_shift(self, parameters, z, shape, lambda g: g * scale)
+        count = prod(x.shape[axis] for axis in axes)
+        if count == 1:
+            raise reject(self, "the shape of its input", x.shape, "at least 2 values per channel to take statistics of")
+        normal = standardise(x, axes, self.eps)
+        step = scale_and_shift(self, parameters, normal.values, shape, normal.backward)
+        if not self.track_running_stats or x.size == 0:
+            return step
+        own = {"running_mean": normal.mean, "running_var": normal.variance * (count / (count - 1))}
+        means = {name: statistic.reshape(-1, x.shape[1]).mean(axis=0) for name, statistic in own.items()}
+        updates = {name: (1 - rate) * parameters[name] + rate * mean for name, mean in means.items()}
+        return replace(step, updates=updates)
+
+
+class _BatchNorm(_ChannelNorm):
+    """Standardise each channel over the batch: ``y = weight (x - mean) / sqrt(variance + eps) + bias``.
+
+    Shapes: x and y ``(N, num_features, *)``; weight, bias, running_mean, running_var ``(num_features,)``.
+
+    In training, and always without ``track_running_stats``, mean and (biased) variance are the batch's, and
+    the gradient goes through them; in evaluation they are the running ones, and the map is affine. A training
+    step moves the running statistics by ``momentum`` towards the batch's, the variance now unbiased; with
+    momentum None by ``1 / num_batches_tracked``, which makes them plain averages. The step's ``updates`` are
+    the new values. A batch of nothing is only counted.
+
+    Source: Ioffe and Szegedy, ICML (2015), algorithms 1 and 2 and the gradients of section 3.
+    """
+
+    ranks: ClassVar[tuple[int, ...]]
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        if x.ndim not in self.ranks or x.shape[1] != self.num_features:
+            wanted = " or ".join(f"(N, {self.num_features}{', *' * (rank - 2)})" for rank in self.ranks)
+            raise reject(self, "the shape of its input", x.shape, wanted)
+        axes = (0, *range(2, x.ndim))
+        if not self.track_running_stats or not training:
+            return self.normalised(parameters, x, axes, 0.0, training)
+        batches = parameters["num_batches_tracked"] + 1
+        step = self.normalised(parameters, x, axes, 1 / int(batches) if self.momentum is None else self.momentum, True)
+        return replace(step, updates={**step.updates, "num_batches_tracked": np.asarray(batches)})
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalisation of ``(N, C)`` or ``(N, C, L)``."""
+
+    ranks = (2, 3)
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalisation of ``(N, C, H, W)``."""
+
+    ranks = (4,)
+
+
+class BatchNorm3d(_BatchNorm):
+    """Batch normalisation of ``(N, C, D, H, W)``."""
+
+    ranks = (5,)
+
+
+@dataclass(frozen=True, eq=False)
+class _InstanceNorm(_ChannelNorm):
+    """Standardise each channel of each sample: ``y = weight (x - mean) / sqrt(variance + eps) + bias``.
+
+    Shapes: x and y ``(N, num_features, *)`` or ``(num_features, *)``; weight, bias, running_mean, running_var
+    ``(num_features,)``. Where there are none of these, any number of channels will do, as in torch.
+
+    Mean, (biased) variance and gradient are those of batch normalisation with each sample a batch of its own. A
+    training step moves the running statistics by ``momentum`` (None: 0, they stay) towards the averages over the
+    samples, the variance unbiased; batches are not counted.
+
+    Source: Ulyanov, Vedaldi and Lempitsky, arXiv:1607.08022 (2016), eq. 2.
+    """
+
+    affine: bool = False
+    track_running_stats: bool = False
+
+    spatial: ClassVar[int]
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        batched = x.ndim == self.spatial + 2
+        per_channel = self.affine or self.track_running_stats
+        fits = x.ndim in (self.spatial + 1, self.spatial + 2)
+        if not fits or (per_channel and x.shape[-self.spatial - 1] != self.num_features):
+            wanted = f"{self.num_features if per_channel else '*'}{', *' * self.spatial}"
+            raise reject(self, "the shape of its input", x.shape, f"(N, {wanted}) or ({wanted})")
+        if per_channel and batched and x.shape[0] == 0:
+            raise reject(self, "the shape of its input", x.shape, "at least one sample")
+        batch = x if batched else x[None]
+        axes = tuple(range(2, batch.ndim))
+        step = self.normalised(parameters, batch, axes, self.momentum or 0.0, training)
+        if batched:
+            return step
+
+        def backward(g: Array) -> Gradients:
+            gradients = step.backward(g[None])
+            return replace(gradients, inputs=tuple(None if g_x is None else g_x[0] for g_x in gradients.inputs))
+
+        return replace(step, output=np.asarray(step.output)[0], backward=backward)
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Instance normalisation of ``(N, C, L)`` or ``(C, L)``."""
+
+    spatial = 1
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Instance normalisation of ``(N, C, H, W)`` or ``(C, H, W)``."""
+
+    spatial = 2
+
+
+class InstanceNorm3d(_InstanceNorm):
+    """Instance normalisation of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
+
+    spatial = 3
