@@ -1,13 +1,10 @@
 """The generator moves values away from accidental kinks; what is hit on purpose is no disagreement."""
 
-from dataclasses import replace
 from unittest.mock import patch
-
-import numpy as np
 
 from backproof import generator, verify
 from backproof.generator import MOVES, away_from_kinks
-from reference import Architecture, Input, Node, Twin, draw_values
+from reference import Architecture, Input, Node
 
 
 def network(activation: str) -> Architecture:
@@ -38,16 +35,9 @@ def test_kinks_that_are_hit_on_purpose_stay_hit_on_the_way_back() -> None:
 
 
 def test_behind_several_kinks_autograd_is_no_difference_and_no_disagreement() -> None:
-    """Both halves of F(0) = W relu(V 0) lie on the kink, where their slopes of -1 and 1 may add up to anything."""
-    arguments = {"d_model": 2, "nhead": 1, "dim_feedforward": 2, "dropout": 0.0, "norm_first": True, "bias": False}
-    node = Node("layer", "TransformerEncoderLayer", arguments, ("zeros",))
-    zeros = Architecture((Input("x", (1, 2), "ties"),), (Node("zeros", "Mul", {}, ("x", "x")), node), ("layer",))
-    seeds = [s for s in range(200) if not np.any(draw(zeros, s))][:4]
-    assert len(seeds) == 4
-    for seed in seeds:
-        verify(replace(zeros, seed=seed)).raise_for_disagreement()
-
-
-def draw(architecture: Architecture, seed: int) -> np.ndarray:
-    at_seed = replace(architecture, seed=seed)
-    return draw_values(at_seed, Twin(at_seed)).inputs["x"]
+    """F(0) = W relu(V 0) lies on two kinks, whose slopes add up to what autograd, with 0 for each, does not say."""
+    ones = Node("ones", "Softmax", {"dim": 0}, ("x",))
+    zeros = Node("zeros", "LayerNorm", {"normalized_shape": 2, "elementwise_affine": False}, ("ones",))
+    arguments = {"d_model": 2, "nhead": 1, "dim_feedforward": 2, "dropout": 0.0, "bias": False}
+    layer = Node("layer", "TransformerEncoderLayer", arguments, ("zeros",))
+    verify(Architecture((Input("x", (1, 2)),), (ones, zeros, layer), ("layer",))).raise_for_disagreement()
