@@ -19,6 +19,7 @@ from . import (
     softmax,
     state,
     structural,
+    transformer,
 )
 from .planting import BUGS, Bug
 
@@ -43,4 +44,5 @@ __all__ = [
     "softmax",
     "state",
     "structural",
+    "transformer",
 ]
