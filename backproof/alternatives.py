@@ -213,12 +213,13 @@ def _options(again: Again) -> Iterator[Rerun]:
     node = again.own
     masks = [name for name in node.options if "mask" in name]
     if len(masks) > 1:
-        without = {n: v for n, v in node.options.items() if n not in masks and n != "is_causal"}
+        without = {n: v for n, v in node.options.items() if n not in masks and not n.endswith("is_causal")}
         yield f"is that of the layer without {' and '.join(masks)}", partial(again, replace(node, options=without))
     for name, value in node.options.items():
         if value is None:
             continue
-        less = {n: v for n, v in node.options.items() if n != name and not (name == "attn_mask" and n == "is_causal")}
+        gone = {name} if "mask" not in name else {name, *(n for n in node.options if n.endswith("is_causal"))}
+        less = {n: v for n, v in node.options.items() if n not in gone}
         yield f"is that of the layer without {name}", partial(again, replace(node, options=less))
         if isinstance(value, bool):
             words = f"is that of the layer with {name}={not value}"

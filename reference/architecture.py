@@ -157,12 +157,13 @@ class Architecture:
         if len(text) > LIMITS["bytes"]:
             raise ArchitectureError(f"{len(text)} bytes of JSON; an architecture has at most {LIMITS['bytes']}")
         try:
-            document = json.loads(text, parse_constant=_no_constant)
+            try:
+                document = json.loads(text, parse_constant=_no_constant)
+            except ValueError as error:
+                raise ArchitectureError(f"not JSON: {error}") from None
+            return cls.from_dict(document)
         except RecursionError:
             raise ArchitectureError("not an architecture: the JSON is nested too deeply") from None
-        except ValueError as error:
-            raise ArchitectureError(f"not JSON: {error}") from None
-        return cls.from_dict(document)
 
     @classmethod
     def from_dict(cls, document: Any) -> Architecture:

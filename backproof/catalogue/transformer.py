@@ -160,10 +160,12 @@ def transformer(choose: Chooser, shape: Shape, training: bool) -> Draw:
     return Draw(arguments, (Need(target),), options)
 
 
+FUNCTIONS = 'activation is "relu", "gelu" or a layer, as no function knows its own backward'
+
 ROWS = (
-    Row("TransformerEncoderLayer", (3, 2), encoder_layer),
-    Row("TransformerDecoderLayer", (3, 2), decoder_layer),
+    Row("TransformerEncoderLayer", (3, 2), encoder_layer, limits=FUNCTIONS),
+    Row("TransformerDecoderLayer", (3, 2), decoder_layer, limits=FUNCTIONS),
     Row("TransformerEncoder", (3, 2), encoder),
     Row("TransformerDecoder", (3, 2), decoder),
-    Row("Transformer", (3, 2), transformer, first=source),
+    Row("Transformer", (3, 2), transformer, first=source, limits=FUNCTIONS),
 )

@@ -187,6 +187,11 @@ def test_what_is_malformed_is_refused_by_name(case: str) -> None:
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[" * 100_000, "nested too deeply"),
+        (json.dumps(document(nodes=[node(arguments={"bias": 7})])).replace("7", "[" * 800 + "]" * 800), "too deeply"),
+        (
+            json.dumps(document(nodes=[node(arguments={"bias": 7})])).replace("7", '{"a":' * 800 + "7" + "}" * 800),
+            "too deeply",
+        ),
         ('{"schema": NaN}', "NaN is no JSON number"),
         (b"\xff\xfe\x00", "not JSON"),
         (" " * 5_000_000, "bytes of JSON"),
