@@ -93,7 +93,11 @@ def _against_both(examination: Examination, node: Node, wrong: list[Tensor]) -> 
     alone = examination.witnesses.alone[node.name]
     derivatives = at_every_coordinate(Completed(TorchImplementation()), node, alone)
     for name in wrong:
-        if name in derivatives and not derivatives[name].coordinates.kinks.any():
+        if (
+            name in derivatives
+            and name in examination.differences(node)
+            and not derivatives[name].coordinates.kinks.any()
+        ):
             claims = derivatives[name].claims(alone.run.tensors[name], examination.bound(alone, name))
             if not all(claim.holds for claim in claims):
                 return Blame(node, "reference", partial(_pytorch, examination, name))

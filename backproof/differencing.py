@@ -295,7 +295,7 @@ def _sample(name: Tensor, shape: tuple[int, ...], seed: int) -> tuple[Array, Arr
     return np.sort(list(drawn)[:COORDINATES]), _signs(seed, label, DIRECTIONS, size)
 
 
-def _behind_conventions(architecture: Architecture) -> set[str]:
+def behind_conventions(architecture: Architecture) -> set[str]:
     """Inputs of the graph, and owners of parameters, from which a path leads to a gradient that is a convention."""
     reached: set[str] = set()
     for node in reversed(architecture.nodes):
@@ -318,7 +318,7 @@ def along_one_direction(
         What the forward says; what ``gradients`` say; how far rounding may move the latter, by a few looks or by many.
     """
     values, architecture = reference.values, reference.twin.architecture
-    still = {i.name for i in architecture.inputs if i.domain == "ties"} | _behind_conventions(architecture)
+    still = {i.name for i in architecture.inputs if i.domain == "ties"} | behind_conventions(architecture)
     unmoved = {(node.owner, name) for node in architecture.nodes for name in convention(node)}
     directions: dict[Tensor, Array] = {}
     claimed = 0.0

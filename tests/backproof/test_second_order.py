@@ -218,14 +218,14 @@ def test_at_a_jump_differences_know_nothing() -> None:
 
     found = second(verify(single("ReLU", (4, 4), seed=1), Real(), second_order=True))
     assert {t.verdict for t in found} == {"inconclusive"}
-    assert all("of 16 entries: the gradient has a kink" in t.note for t in found)
+    assert all("of 16 entries: a kink of the gradient" in t.note for t in found)
 
 
 def test_at_a_kink_of_the_gradient_either_side_is_right() -> None:
     """ELU's slope bends at 0, and PyTorch's second derivative there is of neither side."""
     found = second(verify(single("ELU", (4, 4), seed=1), second_order=True))
     assert {t.verdict for t in found} == {"inconclusive"}
-    assert all("the gradient has a kink" in t.note for t in found)
+    assert all("a kink of the gradient" in t.note for t in found)
 
 
 def test_beside_a_kink_a_mistake_is_still_found() -> None:
