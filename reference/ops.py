@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, partial, reduce
 from typing import Any, get_overloads
@@ -150,12 +151,16 @@ def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callabl
 
 
 def build(op: str, arguments: Mapping[str, Any]) -> Callable[..., Any]:
-    """Make ``torch.nn.<op>(**arguments)`` on the meta device (no memory), or the function of a structural op."""
+    """Make ``torch.nn.<op>(**arguments)`` on the meta device (no memory), or the function of a structural op.
+
+    What torch advises against while it makes one is not passed on: it is verified like the rest.
+    """
     given = constructor_arguments(op, arguments, partial(torch.tensor, dtype=torch.float64, device="meta"))
     if isinstance(given.get("distance_function"), str):
         given["distance_function"] = build(given["distance_function"], {})
     if op in STRUCTURAL:
         return partial(STRUCTURAL[op], **given)
-    with torch.device("meta"):
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
         module: nn.Module = getattr(nn, op)(**given)
     return module

@@ -8,7 +8,7 @@ from impl.layers.structural import fold
 from .planting import Run, bug
 
 
-@bug("L1Loss", words=r"kink|equal|is 0")
+@bug("L1Loss", words="kinks")
 def _(run: Run) -> Gradients:
     """Where input and target are equal, the slope is 1 instead of 0."""
     x, t = run.inputs
@@ -19,7 +19,7 @@ def _(run: Run) -> Gradients:
     return run.input(run.dx + at, dt - at)
 
 
-@bug("SmoothL1Loss", words="beta|kink")
+@bug("SmoothL1Loss", words="beta")
 def _(run: Run) -> Gradients:
     """The slope of the parabola is not divided by beta."""
     beta, (x, t) = run.layer.beta, run.inputs
@@ -28,7 +28,7 @@ def _(run: Run) -> Gradients:
     return run.input(*(None if d is None else d * factor for d in run.right.inputs))
 
 
-@bug("HuberLoss", words="delta|kink")
+@bug("HuberLoss", words="delta")
 def _(run: Run) -> Gradients:
     """Beyond delta the slope is 1, as in SmoothL1Loss, instead of delta."""
     delta, (x, t) = run.layer.delta, run.inputs
@@ -36,22 +36,20 @@ def _(run: Run) -> Gradients:
     return run.input(*(None if d is None else d * factor for d in run.right.inputs))
 
 
-@bug("PoissonNLLLoss", words="log_input|exp|input 0")
+@bug("PoissonNLLLoss", words="full is ignored")
 def _(run: Run) -> Gradients:
-    """The slope of the rate is taken where its logarithm came in."""
-    if not run.layer.log_input:
-        return run.right
-    return run.input(run.again(np.exp(run.x), run.inputs[1], log_input=False, full=False).backward(run.g).inputs[0])
+    """Stirling's term is taken for a constant of the target."""
+    return run.again(full=False).backward(run.g)
 
 
-@bug("GaussianNLLLoss", words="half|1/2|2x|twice|2 times|input 2|var")
+@bug("GaussianNLLLoss", words="2 times")
 def _(run: Run) -> Gradients:
     """The gradient of the variance lacks its half."""
     own = run.right.inputs[2] if len(run.right.inputs) > 2 else None
     return run.input(*run.right.inputs[:2], None if own is None else 2 * own)
 
 
-@bug("KLDivLoss", words="batch|mean|axis 0|reduction")
+@bug("KLDivLoss", words="a mean over")
 def _(run: Run) -> Gradients:
     """The mean over the batch divides by the number of elements."""
     if run.layer.reduction != "batchmean":
@@ -59,7 +57,7 @@ def _(run: Run) -> Gradients:
     return run.again(reduction="mean").backward(run.g)
 
 
-@bug("KLDivLoss", words="input 1|missing|constant|sum")
+@bug("KLDivLoss", words="xlogy|a term is missing")
 def _(run: Run) -> Gradients:
     """The gradient of the target lacks the 1 of the derivative of t log t."""
     x, t = run.inputs
