@@ -12,9 +12,9 @@ WIDEST = 4
 
 
 def _features(choose: Chooser, shape: Shape) -> Need:
-    """Return a fresh input, not wide: what is left of a gradient behind a saturated softmax is rounding.
+    """Return a fresh input that is not wide: where a softmax behind a linear map saturates, PyTorch keeps no digit.
 
-    It is smaller than one unit of the terms that cancel in it, so PyTorch keeps no digit of it, nor do we.
+    What is left of its gradient then is smaller than one unit of the terms that cancel in it.
     """
     return Need((*shape[:-1], min(shape[-1], WIDEST)), choose.one_of(("probability", "positive", "ties")))
 
