@@ -39,6 +39,16 @@ def _(run: Run) -> Gradients:
     return run.input(fold(-flow, x1.shape).astype(x1.dtype), fold(flow, x2.shape).astype(x1.dtype))
 
 
+@bug("MarginRankingLoss", words="target|input 2", source="mlpack/mlpack#3167")
+def _(run: Run) -> Gradients:
+    """The inputs get the gradient of the target."""
+    x1, x2, t = run.inputs
+    shape = np.broadcast(x1, x2, t).shape
+    costs = run.layer.margin - t * (x1 - x2) >= 0
+    wrong = np.where(costs, each(run, shape, int(np.prod(shape))) * (x2 - x1), 0)
+    return run.input(fold(wrong, x1.shape).astype(x1.dtype), fold(wrong, x2.shape).astype(x1.dtype))
+
+
 @bug("CosineEmbeddingLoss", words="a term is missing")
 def _(run: Run) -> Gradients:
     """The derivative of the length is missing from the cosine's: the gradient points along x2."""
@@ -132,7 +142,7 @@ def _(run: Run) -> Gradients:
     return run.input(run.dx * (lengths[:, None] if run.x.ndim == 3 else lengths[0]))
 
 
-@bug("CTCLoss", words="softmax")
+@bug("CTCLoss", words="softmax", source="tensorflow/tensorflow#41280")
 def _(run: Run) -> Gradients:
     """Steps beyond the input's length get the gradient of a softmax that says nothing."""
     x = run.x if run.x.ndim == 3 else run.x[:, None]
@@ -150,4 +160,18 @@ def _(run: Run) -> Gradients:
     lengths = np.maximum(np.asarray(run.options["target_lengths"]), 1)
     g = np.reshape(run.g, -1) / (x.shape[1] * lengths if run.layer.reduction == "mean" else 1)
     wrong = run.dx.reshape(x.shape) - np.where(within, g, 0)[..., None] * np.exp(x)
+    return run.input(wrong.reshape(run.x.shape).astype(run.x.dtype))
+
+
+@bug("CTCLoss", words="zero_infinity|softmax", source="rwth-i6/returnn#1835")
+def _(run: Run) -> Gradients:
+    """Where no alignment fits, zero_infinity zeroes the loss, but its gradient is the softmax."""
+    if not run.layer.zero_infinity:
+        return run.right
+    x = run.x if run.x.ndim == 3 else run.x[:, None]
+    each_loss = np.reshape(run.again(zero_infinity=False, reduction="none").output, -1)
+    within = np.arange(len(x))[:, None] < np.asarray(run.options["input_lengths"])
+    lengths = np.maximum(np.asarray(run.options["target_lengths"]), 1)
+    g = np.reshape(run.g, -1) / (x.shape[1] * lengths if run.layer.reduction == "mean" else 1)
+    wrong = run.dx.reshape(x.shape) + np.where(within & np.isinf(each_loss), g, 0)[..., None] * np.exp(x)
     return run.input(wrong.reshape(run.x.shape).astype(run.x.dtype))
