@@ -149,7 +149,7 @@ class _Growing:
         domain = need.domain
         if domain == "real":
             domain = self.choose.one_of(("real", "real", "real", "ties", "wide"))
-        new = Input(f"x{len(self.inputs)}", need.shape, domain, need.below, need.ignore)
+        new = Input(f"x{len(self.inputs)}", need.shape, domain, need.below, need.ignore, need.axes)
         self.inputs.append(new)
         self.twin.add_input(new)
         if need.domain == "real" and need.shape:
@@ -175,6 +175,8 @@ class _Growing:
         if fitted is None:
             return False
         drawn = row.draw(self.choose, self.shape(fitted), self.training)
+        if drawn is not None and drawn.first is not None:
+            fitted = self.fresh(drawn.first)
         return drawn is not None and self.add(row, fitted, self.shape(fitted), drawn)
 
     def fit(self, reference: str, ranks: tuple[int, ...]) -> str | None:

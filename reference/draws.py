@@ -13,13 +13,14 @@ from reference.architecture import ArchitectureError
 from reference.run import Array
 
 _BERNOULLI = torch.ops.aten.bernoulli_.float
+_UNIFORM = torch.ops.aten.rand.default
 
 
 class Draws(TorchDispatchMode):
     """Answers torch's own draws, in the order in which torch makes them.
 
     Without noise it records the shapes that are drawn, in ``shapes``. With noise, a Bernoulli draw is
-    ``noise < p``; it catches the draws inside LSTM and attention, too.
+    ``noise < p``, and a uniform one the noise itself; it catches the draws inside LSTM and attention, too.
 
     Raises
     ------
@@ -38,6 +39,10 @@ class Draws(TorchDispatchMode):
         """Let everything pass but draws."""
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **(kwargs or {}))
+        if func is _UNIFORM:
+            self.shapes.append(tuple(args[0]))
+            drawn = func(*args, **(kwargs or {}))
+            return drawn if self._noise is None else drawn.copy_(torch.from_numpy(next(self._noise)))
         if func is not _BERNOULLI:
             raise ArchitectureError(f"torch draws with {func}, which is not covered")
         target: Tensor = args[0]

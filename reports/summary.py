@@ -203,6 +203,7 @@ def _input_in_words(graph_input: Mapping[str, Any]) -> str:
         "unit": " in [0, 1]",
         "simplex": " on the simplex",
         "index": f" of indices below {graph_input.get('below')}",
+        "distinct": f" of distinct indices below {graph_input.get('below')}",
     }
     return f"{graph_input['name']} {tuple(graph_input['shape'])}{domains[graph_input.get('domain', 'real')]}"
 

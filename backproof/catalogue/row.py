@@ -36,15 +36,20 @@ class Need:
     domain: Domain = "real"
     below: int | None = None
     ignore: int | None = None
+    axes: int | None = None
 
 
 @dataclass(frozen=True)
 class Draw:
-    """One way to apply an op: constructor arguments, the inputs after the first, forward keywords."""
+    """One way to apply an op: constructor arguments, the inputs after the first, forward keywords.
+
+    ``first`` is a fresh first input, where with these arguments it cannot be just any numbers (a rate is positive).
+    """
 
     arguments: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[Need, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    first: Need | None = None
 
 
 @dataclass(frozen=True)
