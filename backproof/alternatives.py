@@ -12,10 +12,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from reference import Input, Node, Reference, Tensor, Twin, Values
+from reference import Input, Node, Perturbation, Reference, Tensor, Twin, Values
 from reference.ops import parameters_of, torch_layers
 from reference.run import Array
-from reference.twin import Perturbation
 from reports.evidence import Alternative, Family
 
 WORDS = (
@@ -135,9 +134,9 @@ def reruns(again: Again) -> Iterator[Rerun]:
 
 
 def _siblings(again: Again) -> Iterator[Rerun]:
-    """Another layer with arguments of the same names."""
+    """Another layer with arguments of the same names, of the same rank first."""
     node = again.own
-    for other in torch_layers() if node.arguments else ():
+    for other in sorted(torch_layers(), key=lambda other: other[-2:] != node.op[-2:]) if node.arguments else ():
         if other != node.op and parameters_of(other).keys() == parameters_of(node.op).keys():
             yield f"is that of {other}", partial(again, replace(node, op=other))
 

@@ -17,7 +17,7 @@ from backproof.implementations import Completed, Pass
 from backproof.judging import within
 from backproof.running import ImplementationFailed, call, cast, go_back
 from reference import Node, Reference, Tensor
-from reference.run import Array
+from reference.run import Array, is_numeric
 
 
 class Misbehaviour(NamedTuple):
@@ -133,7 +133,7 @@ def _copy(array: Array) -> Array:
 
 
 def _same(a: Array, b: Array) -> bool:
-    return np.array_equal(a, b, equal_nan=a.dtype.kind == "f")
+    return np.array_equal(a, b, equal_nan=is_numeric(a))
 
 
 def _unchanged(runner: _Runner, given: _Given) -> str | None:
@@ -190,7 +190,7 @@ def _interrupted(runner: _Runner, given: _Given) -> str | None:
 def _other(x: Array) -> Array:
     """Other numbers of the same domain: in another order, and real ones smaller."""
     turned = np.flip(x, axis=0) if x.ndim else x
-    return np.array(turned * x.dtype.type(0.5) if x.dtype.kind == "f" else turned)
+    return np.array(turned * x.dtype.type(0.5) if is_numeric(x) else turned)
 
 
 def _laid_out(runner: _Runner, given: _Given) -> str | None:

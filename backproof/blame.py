@@ -13,9 +13,11 @@ from backproof.differencing import at_every_coordinate
 from backproof.evidence import gather
 from backproof.examination import PYTORCH, Examination
 from backproof.implementations import Completed, TorchImplementation
-from backproof.running import ImplementationFailed, WrongArray
+from backproof.judging import within
+from backproof.running import ImplementationFailed, WrongArray, run
+from backproof.second_order import Analytic
 from reference import Node, Tensor
-from reports import Suspect, diagnose, most_telling
+from reports import Suspect, TensorAgreement, diagnose, most_telling
 from reports.agreement import Fault
 
 
@@ -40,6 +42,8 @@ def blame(examination: Examination) -> Blame:
             return found
     if any(verdict.verdict == "disagree" for verdict in examination.whole_verdicts.values()):
         return Blame(None, "composition", partial(explain, examination))
+    if (found := _second_order(examination)) is not None:
+        return found
     wrong = [against for against, verdict in examination.end_to_end.items() if verdict.verdict == "disagree"]
     if wrong == [PYTORCH]:
         return Blame(None, "reference", lambda: "PyTorch's gradient of the whole network contradicts its own forward")
@@ -69,12 +73,31 @@ def _numbers(examination: Examination, node: Node) -> Blame | None:
     return None
 
 
+def _second_order(examination: Examination) -> Blame | None:
+    """Convict the first node whose gradients are right, but change otherwise than PyTorch's."""
+    second = examination.second_order
+    for node in examination.nodes if second else ():
+        for name, verdict in second.alone(node).verdicts.items() if second else ():
+            if verdict.verdict == "disagree":
+                return Blame(node, "backward", partial(_not_beside, called(name, examination), verdict))
+    return None
+
+
+def _not_beside(what: str, verdict: TensorAgreement) -> str:
+    changes = f"it changes by {verdict.got:.7g} where PyTorch's changes by {verdict.want:.7g}, at {list(verdict.index)}"
+    return f"{what} is right at this point, but not beside it: along one direction {changes}"
+
+
 def _against_both(examination: Examination, node: Node, wrong: list[Tensor]) -> Blame:
     """The forward is PyTorch's and the backward its derivative, yet autograd differs: at a kink, or wrongly."""
     alone = examination.witnesses.alone[node.name]
     derivatives = at_every_coordinate(Completed(TorchImplementation()), node, alone)
     for name in wrong:
-        if name in derivatives and not derivatives[name].coordinates.kinks.any():
+        if (
+            name in derivatives
+            and name in examination.differences(node)
+            and not derivatives[name].coordinates.kinks.any()
+        ):
             claims = derivatives[name].claims(alone.run.tensors[name], examination.bound(alone, name))
             if not all(claim.holds for claim in claims):
                 return Blame(node, "reference", partial(_pytorch, examination, name))
@@ -88,6 +111,8 @@ def _pytorch(examination: Examination, name: Tensor) -> str:
 def _why(examination: Examination, node: Node, wrong: list[Tensor]) -> str | None:
     """Diagnose wrong arrays of a node by the one that tells most."""
     alone, single = examination.witnesses.alone[node.name], examination.single(node)
+    if examination.witnesses.imaginary:
+        return _unconjugated(examination, node, wrong)
     return most_telling(
         Suspect(
             called(name, examination),
@@ -99,6 +124,18 @@ def _why(examination: Examination, node: Node, wrong: list[Tensor]) -> str | Non
         # A gate or a head has its own rows in a parameter.
         for name in sorted(wrong, key=lambda name: name.kind != "parameter")
     )
+
+
+def _unconjugated(examination: Examination, node: Node, wrong: list[Tensor]) -> str | None:
+    """Say so if the gradients are right but for a conjugate: the one mistake that only complex numbers show."""
+    alone = examination.witnesses.alone[node.name]
+    conjugated = Analytic(examination.implementation, frozenset({node.name}))
+    again = run(conjugated, alone.twin, alone.values, examination.dtype).run.tensors
+    for name in wrong:
+        got, want = again.get(name), alone.run.tensors[name]
+        if got is not None and got.shape == want.shape and within(got, want, examination.bound(alone, name)):
+            return f"{called(name, examination)} takes the derivative where PyTorch takes its conjugate"
+    return None
 
 
 def malformed(examination: Examination, error: WrongArray) -> Blame:

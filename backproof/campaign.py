@@ -15,7 +15,7 @@ import torch
 from threadpoolctl import threadpool_limits
 
 from backproof.generator import drawable, random_architecture
-from backproof.implementations import Verifiable, load
+from backproof.implementations import Completed, Verifiable, load
 from backproof.reproduction import reproduction
 from backproof.shrinking import shrink_failure
 from backproof.verification import DTYPES, Verification
@@ -23,6 +23,7 @@ from backproof.witnesses import Unsupported
 from reference import Architecture, Node
 from reference.ops import STRUCTURAL
 from reports import Agreement
+from reports.agreement import SECOND_ORDER
 
 BATCH = 8
 """Architectures handed to a process at a time."""
@@ -45,6 +46,8 @@ class Campaign:
         Names of dtypes, the first one first.
     layers
         Ops to draw from; None: all that the implementation supports.
+    second_order
+        Whether gradients of gradients are compared, too, in float64.
     """
 
     implementation: str = "numpy"
@@ -52,6 +55,7 @@ class Campaign:
     seed: int = 0
     dtypes: tuple[str, ...] = ("float64", "float32")
     layers: tuple[str, ...] | None = None
+    second_order: bool = False
 
     def checked(self) -> Campaign:
         """Return the campaign with its layers filled in.
@@ -64,11 +68,13 @@ class Campaign:
         for dtype in self.dtypes:
             if dtype not in DTYPES:
                 raise Unsupported(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
+        check_second_order(self.dtypes, self.second_order)
         implementation = load(self.implementation)
-        supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op)]
+        supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op, self.dtypes)]
         for name in self.layers or ():
             if name not in supported:
-                raise Unsupported(f"{implementation.name} does not support {name}")
+                numbers = " in complex numbers" if "complex128" in self.dtypes else ""
+                raise Unsupported(f"{implementation.name} does not support {name}{numbers}")
         if all(op in STRUCTURAL for op in self.layers or supported) and self.layers is None:
             raise Unsupported(f"{implementation.name} supports no layer of the catalogue")
         return replace(self, layers=self.layers or tuple(supported))
@@ -105,13 +111,27 @@ class Campaign:
     def example(self, number: int) -> list[Agreement]:
         """Verify one example."""
         architecture = random_architecture((self.seed << 32) + number, self.layers)
-        return agreements(architecture, _loaded(self.implementation), self.dtypes)
+        return agreements(architecture, _loaded(self.implementation), self.dtypes, self.second_order)
 
 
-def agreements(architecture: Architecture, implementation: Verifiable, dtypes: Sequence[str]) -> list[Agreement]:
+def check_second_order(dtypes: Sequence[str], second_order: bool) -> None:
+    """Refuse what would compare nothing.
+
+    Raises
+    ------
+    ValueError
+        The second order is asked for without float64.
+    """
+    if second_order and "float64" not in dtypes:
+        raise Unsupported(f"the second order is compared in float64, which is not among {', '.join(dtypes)}")
+
+
+def agreements(
+    architecture: Architecture, implementation: Verifiable, dtypes: Sequence[str], second_order: bool = False
+) -> list[Agreement]:
     """Verify one architecture in several dtypes, which share the reference and the finite differences."""
     verification = Verification(architecture, implementation)
-    return [verification.agreement(dtype) for dtype in dtypes]
+    return [verification.agreement(dtype, second_order=second_order) for dtype in dtypes]
 
 
 def shrunk(failures: Sequence[Mapping[str, Any]], implementation: str, isolated: bool) -> Generator[dict[str, Any]]:
@@ -148,21 +168,24 @@ def shrunk(failures: Sequence[Mapping[str, Any]], implementation: str, isolated:
 
 
 def _shrunk(failure: Mapping[str, Any], implementation: str) -> dict[str, Any]:
-    dtype = failure["dtype"]
+    dtype, architecture = failure["dtype"], Architecture.from_dict(failure["architecture"])
+    second_order = any(tensor["against"].startswith(SECOND_ORDER) for tensor in failure["tensors"])
     try:
-        found = shrink_failure(Architecture.from_dict(failure["architecture"]), _loaded(implementation), dtype)
+        found = shrink_failure(architecture, _loaded(implementation), dtype, second_order)
     except ValueError as error:
         return {"shrinking": str(error)}
     return {
         "minimal": found.architecture.to_dict(),
-        "reproduction": reproduction(found.architecture, implementation, dtype),
+        "reproduction": reproduction(found.architecture, implementation, dtype, second_order),
         "shrinking": "" if found.finished else f"stopped after {found.tries} tries",
     }
 
 
-def _supports(implementation: Verifiable, op: str) -> bool:
-    """Whether an implementation runs an op, whatever its arguments."""
-    return op in STRUCTURAL or implementation.supports(Node("any", op, {}, ("x",)))
+def _supports(implementation: Verifiable, op: str, dtypes: Sequence[str]) -> bool:
+    """Whether an implementation runs an op in all these dtypes, whatever its arguments."""
+    completed, node = Completed(implementation), Node("any", op, {}, ("x",))
+    supported = op in STRUCTURAL or completed.supports(node)
+    return supported and ("complex128" not in dtypes or completed.holomorphic(node))
 
 
 @cache

@@ -15,7 +15,7 @@ import click
 import backproof
 
 DTYPES = ("float64", "float32")
-dtype_help = "float64, float32, float16, separated by commas."
+dtype_help = "float64, float32, float16, complex128, separated by commas."
 
 
 class CommaSeparated(click.ParamType[tuple[str, ...]]):
@@ -88,6 +88,9 @@ implementation_option = click.option(
 dtype_option = click.option(
     "--dtype", "dtypes", type=CommaSeparated(), default=DTYPES, show_default=",".join(DTYPES), help=dtype_help
 )
+second_order_option = click.option(
+    "--second-order", is_flag=True, help="Compare the gradient of the gradient, too, in float64."
+)
 json_option = click.option(
     "--json",
     "json_file",
@@ -102,6 +105,7 @@ json_option = click.option(
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws them.")
 @dtype_option
 @click.option("--layers", type=CommaSeparated(), help="Only these layers, for example Linear,ReLU.")
+@second_order_option
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one per core]")
 @click.option(
     "--report",
@@ -118,6 +122,7 @@ def verify(
     seed: int,
     dtypes: tuple[str, ...],
     layers: tuple[str, ...] | None,
+    second_order: bool,
     workers: int | None,
     folder: Path,
     json_file: Path | None,
@@ -127,7 +132,7 @@ def verify(
         from backproof.campaign import Campaign
         from backproof.session import Session
 
-        campaign = Campaign(implementation, examples, seed, dtypes, layers).checked()
+        campaign = Campaign(implementation, examples, seed, dtypes, layers, second_order).checked()
         session = Session(implementation, dtypes, examples, folder, json_file, seed, campaign.layers or ())
     workers = workers or len(os.sched_getaffinity(0))
     session.run(campaign.agreements(workers))
@@ -139,11 +144,14 @@ def verify(
 @click.argument("file", type=click.Path(path_type=Path))
 @implementation_option
 @dtype_option
+@second_order_option
 @json_option
-def replay(file: Path, implementation: str, dtypes: tuple[str, ...], json_file: Path | None) -> None:
+def replay(
+    file: Path, implementation: str, dtypes: tuple[str, ...], second_order: bool, json_file: Path | None
+) -> None:
     """Verify one saved architecture again (a failure-....json of a report)."""
     with mistakes():
-        from backproof.campaign import agreements, one_thread
+        from backproof.campaign import agreements, check_second_order, one_thread
         from backproof.implementations import load
         from backproof.session import Session
         from reference import Architecture
@@ -151,10 +159,11 @@ def replay(file: Path, implementation: str, dtypes: tuple[str, ...], json_file: 
 
         with file.open("rb") as opened:
             architecture = Architecture.from_json(opened.read(LIMITS["bytes"] + 1))
+        check_second_order(dtypes, second_order)
         found = load(implementation)
         session = Session(implementation, dtypes, 1, None, json_file)
         one_thread()
-        session.run(agreements(architecture, found, dtypes) for _ in range(1))
+        session.run(agreements(architecture, found, dtypes, second_order) for _ in range(1))
         session.shrink(isolated=False)
     sys.exit(session.finish())
 

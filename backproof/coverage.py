@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from backproof.catalogue import rows
+from backproof.complex_numbers import complex_numbers
 from impl.layers import LAYERS
 from reference.ops import STRUCTURAL, torch_layers
 
@@ -21,5 +22,13 @@ def show(console: Console) -> None:
         table.add_row(op, rows()[op].limits or "all")
     console.print(f"{len(covered)} of the {len(torch_layers())} layers of torch.nn are covered:\n", highlight=False)
     console.print(table)
+    console.print("\nIn complex128 as well, but for:\n", highlight=False)
+    real = Table(box=None, pad_edge=False, header_style="bold")
+    real.add_column("layer", no_wrap=True)
+    real.add_column("why not", overflow="fold")
+    for op, why in ((op, complex_numbers(op)) for op in covered):
+        if why:
+            real.add_row(op, why)
+    console.print(real)
     console.print(f"\nStructural ops: {', '.join(sorted(STRUCTURAL))}.", highlight=False)
     console.print(f"\nNot covered yet ({len(missing)}): {', '.join(missing)}.", highlight=False)

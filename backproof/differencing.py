@@ -14,9 +14,9 @@ import numpy as np
 from backproof.catalogue import convention
 from backproof.implementations import Completed
 from backproof.running import ImplementationFailed, WrongArray, call
-from reference import Node, Reference, Run, Tensor, Values
+from reference import Architecture, Node, Reference, Run, Tensor, Values
 from reference.differences import EPS, Estimate, Terms, complex_step, finite_difference
-from reference.run import Array
+from reference.run import Array, is_numeric
 from reports import TensorAgreement
 
 Forward = Callable[[Values], Mapping[str, Array]]
@@ -87,6 +87,8 @@ class Derivative:
         if got is None and not self.coordinates.value.any() and not self.directions.value.any():
             got = np.zeros(self.shape)  # "no gradient flows" and zeros are one statement
         right = got is not None and got.shape == self.shape
+        if got is not None and np.iscomplexobj(got):
+            got, right = _parts(got), got.shape == self.shape[:-1]
         given = got.astype(np.float64).reshape(-1) if got is not None and right else np.zeros(int(np.prod(self.shape)))
         want, bound = given.copy(), np.zeros(given.size)
         want[self.at], bound[self.at], unknown = _wanted(self.coordinates, given[self.at])
@@ -130,7 +132,7 @@ class _Alone:
         own = {name: array.copy() for name, array in parameters.items()}
         given = tuple(x.copy() for x in inputs.values())
         done = call(self.implementation, self.node, own, given, self.training, self.noise)
-        return np.concatenate([(c * done.outputs[i]).reshape(-1) for i, c in self.cotangents.items()])
+        return np.concatenate([_product(c, done.outputs[i]).reshape(-1) for i, c in self.cotangents.items()])
 
     def moving(self, key: str | int) -> Terms:
         """The terms as a function of one array."""
@@ -145,6 +147,10 @@ class _Alone:
             return self.terms({**parameters, key: z}, inputs)
         return self.terms(parameters, {**inputs, key: z})
 
+    def moving_parts(self, key: str | int) -> Terms:
+        """The terms as a function of the real and imaginary parts of one array, along a last axis."""
+        return lambda z: self._moved(key, z[..., 0] + 1j * z[..., 1])
+
     def all_moving(self, directions: Mapping[str | int, Array]) -> Terms:
         """The terms as a function of one distance, by which all arrays move along their directions."""
 
@@ -152,7 +158,10 @@ class _Alone:
             def at(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
                 return {k: a + float(t[0]) * directions[k] if k in directions else a for k, a in arrays.items()}
 
-            return self.terms(at(self.parameters), at(self.inputs))
+            try:
+                return self.terms(at(self.parameters), at(self.inputs))
+            except ImplementationFailed:  # beyond what it takes (a variance below 0) there is no value
+                return np.full(sum(c.size for c in self.cotangents.values()), np.nan)
 
         return moved
 
@@ -170,6 +179,15 @@ def _longdouble(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
     return {k: a.astype(np.longdouble) if a.dtype.kind == "f" else a for k, a in arrays.items()}
 
 
+def _product(c: Array, y: Array) -> Array:
+    """``c y``; for complex numbers the real part of ``conj(c) y``, whose slopes torch's gradients hold."""
+    return np.asarray((c.conj() * y).real if np.iscomplexobj(c) else c * y)
+
+
+def _parts(z: Array) -> Array:
+    return np.stack([z.real, z.imag], axis=-1)
+
+
 def at_every_coordinate(implementation: Completed, node: Node, alone: Reference) -> dict[Tensor, Derivative]:
     """Differentiate the forward of one node along the coordinates of its parameters and floating inputs.
 
@@ -177,7 +195,8 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
     random direction through all of them does not contradict; else by central differences, in longdouble
     where the forward runs in it. Of an array of more than ``COORDINATES`` some are drawn by the architecture's seed,
     and random directions see the rest. What the op's convention keeps from being a derivative (the padding
-    row of an embedding) is left out.
+    row of an embedding, what CTCLoss passes on) is left out. Complex arrays are looked at along random directions of
+    their parts.
     """
     forward = _Alone(implementation, node, alone)
     left_out = {*alone.twin.buffers.get(node.name, ()), *convention(node)}
@@ -185,9 +204,13 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
         name: Tensor("parameter", node.name, name) for name in forward.parameters if name not in left_out
     }
     names |= {
-        i: Tensor("input", name, "0") for i, (name, x) in enumerate(alone.values.inputs.items()) if x.dtype.kind == "f"
+        i: Tensor("input", name, "0")
+        for i, (name, x) in enumerate(alone.values.inputs.items())
+        if is_numeric(x) and i not in left_out
     }
     arrays = {key: forward.parameters[key] if isinstance(key, str) else forward.inputs[key] for key in names}
+    if any(map(np.iscomplexobj, arrays.values())):
+        return {names[key]: _along_parts(forward, key, x, names[key]) for key, x in arrays.items()}
     samples = {key: _sample(name, arrays[key].shape, forward.seed) for key, name in names.items()}
     claims_clean = implementation.complex_clean(node)
     found = _by_complex_steps(forward, arrays, samples) if claims_clean else None
@@ -195,6 +218,19 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
         note = "the forward is not complex-clean, as it claims: central differences instead" if claims_clean else ""
         found = _by_central_differences(forward, arrays, samples, note) if arrays else {}
     return {names[key]: derivative for key, derivative in found.items()}
+
+
+def _along_parts(forward: _Alone, key: str | int, x: Array, name: Tensor) -> Derivative:
+    """Differentiate along directions through real and imaginary parts at once.
+
+    ``E = Re sum conj(c) y`` changes with z by ``Re sum conj(G) dz``, G the gradient in torch's convention: by the dot
+    product of the parts.
+    """
+    z = _parts(x)
+    signs = _signs(forward.seed, f"{name.node}/{name.name}", DIRECTIONS, z.size)
+    none, directions = _paths(z, np.zeros(0, np.int64), signs)
+    estimates = [finite_difference(forward.moving_parts(key), z, ds) for ds in (none, directions)]
+    return Derivative(np.zeros(0, np.int64), estimates[0], signs, estimates[1], z.shape, "")
 
 
 def _by_central_differences(
@@ -259,6 +295,16 @@ def _sample(name: Tensor, shape: tuple[int, ...], seed: int) -> tuple[Array, Arr
     return np.sort(list(drawn)[:COORDINATES]), _signs(seed, label, DIRECTIONS, size)
 
 
+def behind_conventions(architecture: Architecture) -> set[str]:
+    """Inputs of the graph, and owners of parameters, from which a path leads to a gradient that is a convention."""
+    reached: set[str] = set()
+    for node in reversed(architecture.nodes):
+        by_convention = convention(node)
+        taken = [r for i, r in enumerate(node.inputs) if node.name in reached or i in by_convention]
+        reached |= {architecture.slot(reference)[0] for reference in taken}
+    return reached | {node.owner for node in architecture.nodes if node.name in reached}
+
+
 def along_one_direction(
     forward: Forward, gradients: Run, reference: Reference
 ) -> tuple[Estimate, float, Callable[[bool], float]]:
@@ -272,7 +318,7 @@ def along_one_direction(
         What the forward says; what ``gradients`` say; how far rounding may move the latter, by a few looks or by many.
     """
     values, architecture = reference.values, reference.twin.architecture
-    still = {i.name for i in architecture.inputs if i.domain == "ties"}
+    still = {i.name for i in architecture.inputs if i.domain == "ties"} | behind_conventions(architecture)
     unmoved = {(node.owner, name) for node in architecture.nodes for name in convention(node)}
     directions: dict[Tensor, Array] = {}
     claimed = 0.0
@@ -283,6 +329,8 @@ def along_one_direction(
         directions[name] = rng.standard_normal(reference.run.tensors[name].shape)
         if name in gradients.tensors:
             claimed += float((gradients.tensors[name] * directions[name]).sum())
+
+    size = sum(c.size for c in values.cotangents.values())
 
     def at(t: float) -> Array:
         parameters = {
@@ -296,7 +344,10 @@ def along_one_direction(
             n: x + t * directions[key] if (key := Tensor("input", n, "0")) in directions else x
             for n, x in values.inputs.items()
         }
-        outputs = forward(replace(values, parameters=parameters, inputs=inputs))
+        try:
+            outputs = forward(replace(values, parameters=parameters, inputs=inputs))
+        except (ImplementationFailed, ValueError, RuntimeError):
+            return np.full(size, np.nan)  # beyond what a layer takes (a variance below 0) there is no value
         return np.concatenate([(c * outputs[r]).reshape(-1) for r, c in values.cotangents.items()])
 
     estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)])

@@ -11,8 +11,9 @@ import numpy as np
 
 from backproof.behaviour import Misbehaviour, misbehaviour
 from backproof.differencing import along_one_direction
-from backproof.judging import AT_A_KINK, judged, rounding
+from backproof.judging import AT_A_KINK, finite, judged, rounding
 from backproof.running import outputs, run
+from backproof.second_order import SecondOrder
 from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.run import Array, magnitude
@@ -22,6 +23,7 @@ from reports.agreement import Verdict
 ALONE = "autograd, node alone"
 ITSELF = "itself"
 PYTORCH = "autograd against differences"
+NOT_FINITE = "entries: PyTorch is not finite there, and what comes of infinities in complex numbers is nobody's rule"
 Verdicts = dict[Tensor, TensorAgreement]
 
 
@@ -34,25 +36,30 @@ class Examination:
         Implementation, architecture, reference and finite differences.
     dtype
         In which the implementation runs.
+    second_order
+        Whether gradients of gradients are compared, too; that is done in float64 alone.
     """
 
-    def __init__(self, witnesses: Witnesses, dtype: str) -> None:
+    def __init__(self, witnesses: Witnesses, dtype: str, second_order: bool = False) -> None:
         self.witnesses = witnesses
         self.implementation, self.reference = witnesses.implementation, witnesses.reference
         self.nodes = witnesses.architecture.nodes
         self.dtype = dtype
+        self.second_order = SecondOrder(witnesses, self.labels) if second_order and dtype == "float64" else None
         self._runs: dict[str, Run] = {}
         self._verdicts: dict[str, tuple[Verdicts, Verdicts]] = {}
         self._misbehaviour: dict[str, Misbehaviour | None] = {}
 
     def tensors(self) -> Iterator[TensorAgreement]:
-        """Compare everything: the whole network, every node alone, its behaviour, the whole gradient."""
+        """Compare all: the whole network, every node alone, its behaviour, the whole gradient, the second order."""
         yield from self.whole_verdicts.values()
         for node in self.nodes:
             yield from self.alone(node).values()
             yield from self.differences(node).values()
             yield self._behaviour(node)
         yield from self.end_to_end.values()
+        if self.second_order:
+            yield from self.second_order.tensors()
 
     @cached_property
     def whole(self) -> Run:
@@ -126,7 +133,10 @@ class Examination:
         want, got = reference.run.tensors[name], found.tensors.get(name)
         if got is None and not want.any():
             got = np.zeros(want.shape, self.dtype)  # "no gradient flows" and zeros are one statement
-        return judged(
+        unknown = ~np.isfinite(want) & self.witnesses.imaginary
+        if unknown.any() and got is not None and got.shape == want.shape:
+            got = np.where(unknown, want, got)
+        verdict = judged(
             got,
             want,
             bound=np.asarray(self.bound(reference, name, thorough)),
@@ -137,6 +147,9 @@ class Examination:
             jumping=jumping,
             overflowing=reference.may_overflow(self.dtype),
         )
+        if unknown.any() and verdict.verdict == "agree":
+            return replace(verdict, verdict="inconclusive", note=f"{unknown.sum()} of {unknown.size} {NOT_FINITE}")
+        return verdict
 
     def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> float:
         """How far rounding may move an array."""
@@ -176,7 +189,7 @@ class Examination:
     def _against_differences(self, node: Node) -> Iterator[tuple[Tensor, TensorAgreement]]:
         finite_forward = finite(self.witnesses.alone[node.name].run)
         for name, derivative in self.witnesses.estimates[node.name].items():
-            if not finite_forward and not np.isfinite(derivative.coordinates.value).all():
+            if not finite_forward and (self.witnesses.imaginary or not np.isfinite(derivative.coordinates.value).all()):
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
             verdict = self._derivative(node, name, thorough=False)
             yield name, self._derivative(node, name, thorough=True) if verdict.verdict == "disagree" else verdict
@@ -254,8 +267,3 @@ class Examination:
 
     def _outputs(self, values: Values) -> dict[str, Array]:
         return outputs(self.implementation, self.witnesses.twin, values, "float64")
-
-
-def finite(run: Run) -> bool:
-    """Whether all that goes forward is finite."""
-    return all(np.isfinite(y).all() for name, y in run.tensors.items() if name.kind == "output")

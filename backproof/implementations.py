@@ -17,6 +17,7 @@ from impl.layer import Array, Layer
 from impl.layers import LAYERS
 from reference import Architecture, Input, Node, Run, Tensor, Twin, Values
 from reference.ops import STRUCTURAL, constructor_arguments
+from reference.run import is_numeric
 
 GROUP = "backproof.implementations"
 Backward: TypeAlias = Callable[[tuple[Array | None, ...]], tuple[Sequence[Array | None], Mapping[str, Array]]]
@@ -103,6 +104,10 @@ class NumPyImplementation:
         """Whether a complex step may go through the forward of this node."""
         return self.supports(node)
 
+    def holomorphic(self, node: Node) -> bool:
+        """Whether this node takes complex numbers, and goes back in torch's convention."""
+        return self.supports(node) and self.layers[node.op].holomorphic
+
     def _build(self, op: str, arguments: str) -> Layer:
         return self.layers[op](**constructor_arguments(op, json.loads(arguments), np.asarray))
 
@@ -124,7 +129,7 @@ class NumPyImplementation:
             grad_outputs: tuple[Array | None, ...],
         ) -> tuple[Sequence[Array | None], Mapping[str, Array]]:
             gradients = step.backward(grad_outputs if several else grad_outputs[0])
-            return gradients.inputs, gradients.parameters
+            return gradients.inputs[: len(inputs)], gradients.parameters  # what came as an option has no gradient
 
         outputs = step.output if isinstance(step.output, tuple) else (step.output,)
         return Pass(outputs, backward, step.updates, step.branches)
@@ -139,10 +144,14 @@ class TorchImplementation:
         """Whether torch.nn has it."""
         return True
 
+    def holomorphic(self, node: Node) -> bool:
+        """Whatever torch does, it agrees with itself."""
+        return True
+
     def run(self, architecture: Architecture, values: Values) -> Run:
         """Run a network, in the dtype of its values."""
         arrays = (*values.inputs.values(), *(a for owned in values.parameters.values() for a in owned.values()))
-        dtype = str(np.result_type(*(a for a in arrays if a.dtype.kind == "f")))
+        dtype = str(np.result_type(*(a for a in arrays if is_numeric(a))))
         return _twin(architecture).run(values, dtype)
 
 
@@ -171,7 +180,7 @@ class _NodeByNode:
             values = Values({node.name: parameters}, given, cotangents, {node.name: tuple(noise)})
             return self._run(architecture, values).tensors
 
-        dtype = np.result_type(*(x for x in (*inputs, *parameters.values()) if x.dtype.kind == "f"))
+        dtype = np.result_type(*(x for x in (*inputs, *parameters.values()) if is_numeric(x)))
         zeros = {end: np.zeros(shape, dtype) for end, shape in outputs.items() if shape is not None}
         first = run(zeros)
         results = tuple(first[Tensor("output", node.name, str(i))] for i in range(len(outputs)))
@@ -193,6 +202,7 @@ class Completed:
 
     def __init__(self, own: Verifiable) -> None:
         self.name = own.name
+        self.verified = own
         self._whole = own if isinstance(own, WholeImplementation) else None
         self.own = own if isinstance(own, Implementation) else _NodeByNode(own)
         self._numpy = NumPyImplementation()
@@ -215,6 +225,12 @@ class Completed:
         clean = getattr(self._runs(node), "complex_clean", None)
         return clean is not None and clean(node)
 
+    def holomorphic(self, node: Node) -> bool:
+        """Whether it says that this node takes complex numbers, and goes back in torch's convention."""
+        runs = self._numpy if self._runs(node) is self._numpy else self.verified
+        holomorphic = getattr(runs, "holomorphic", None)
+        return holomorphic is not None and holomorphic(node)
+
     def forward(self, node: Node, *given: Any, **options: Any) -> Pass | tuple[tuple[Array, ...], Backward]:
         """Run one node where it is supported."""
         return self._runs(node).forward(node, *given, **options)
@@ -235,7 +251,7 @@ def _lonely(
 ) -> tuple[Architecture, Mapping[str, tuple[int, ...] | None]]:
     """Return the network of one node, with the shapes of its outputs; None for those that have no gradient."""
     given = tuple(
-        Input(f"input{i}", x.shape, *(("real",) if x.dtype.kind == "f" else ("index", 1))) for i, x in enumerate(inputs)
+        Input(f"input{i}", x.shape, *(("real",) if is_numeric(x) else ("index", 1))) for i, x in enumerate(inputs)
     )
     lonely = Node(node.name, node.op, node.arguments, tuple(i.name for i in given), node.options)
     twin = _twin(Architecture(given, (lonely,), (node.name,), training=training)).alone(node.name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from reference.run import Array, magnitude
+from reference.run import Array, Run, magnitude
 from reports import TensorAgreement, measure
 
 ROUNDINGS = 8.0
@@ -47,6 +47,11 @@ def within(got: Array, want: Array, bound: float) -> bool:
     """Whether every entry lies within a bound, a NaN or an infinity where the other has the same."""
     same = (got == want) | (np.isnan(got) & np.isnan(want))
     return bool((same | (np.abs(got - want) <= bound)).all())
+
+
+def finite(run: Run) -> bool:
+    """Whether all that goes forward is finite."""
+    return all(np.isfinite(y).all() for name, y in run.tensors.items() if name.kind == "output")
 
 
 def judged(

@@ -11,9 +11,10 @@ LINES, WIDTH = 10, 120
 """More lines there never are; longer ones only where there is one node, or the architecture stands as JSON."""
 
 
-def reproduction(architecture: Architecture, implementation: str, dtype: str) -> str:
+def reproduction(architecture: Architecture, implementation: str, dtype: str, second_order: bool = False) -> str:
     """Write a Python program of at most ten lines that verifies an architecture again and prints the agreement."""
-    verified = f"print(verify(architecture, implementation={implementation!r}, dtype={dtype!r}))"
+    given = f"implementation={implementation!r}, dtype={dtype!r}{', second_order=True' if second_order else ''}"
+    verified = f"print(verify(architecture, {given}))"
     for in_columns in (False, True):
         head = ["from backproof import Architecture, Input, Node, verify", *([] if in_columns else [""])]
         lines = [*head, *_built(architecture, in_columns), verified]

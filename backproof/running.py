@@ -119,7 +119,7 @@ def go_back(
     )
 
 
-def forward(implementation: Implementation, twin: Twin, values: Values, dtype: str) -> NetworkStep:
+def forward(implementation: Implementation, twin: Twin, values: Values, dtype: str | None) -> NetworkStep:
     """Run the twin's architecture forward in ``dtype``, node by node.
 
     Raises
@@ -139,9 +139,10 @@ def forward(implementation: Implementation, twin: Twin, values: Values, dtype: s
     return network.forward(parameters, *inputs, training=twin.architecture.training)
 
 
-def cast(array: Array, dtype: str) -> Array:
-    """Bring real numbers to the working precision; integers stay."""
-    return array.astype(dtype) if array.dtype.kind == "f" else array
+def cast(array: Array, dtype: str | None) -> Array:
+    """Bring real numbers to the working precision, if it is a real one; complex numbers and integers stay."""
+    real = dtype is not None and np.dtype(dtype).kind == "f"
+    return array.astype(dtype) if real and array.dtype.kind == "f" else array
 
 
 def outputs(implementation: Completed, twin: Twin, values: Values, dtype: str) -> dict[str, Array]:
@@ -155,8 +156,11 @@ def outputs(implementation: Completed, twin: Twin, values: Values, dtype: str) -
     return dict(zip(ends, step.output if isinstance(step.output, tuple) else (step.output,)))
 
 
-def run(implementation: Completed, twin: Twin, values: Values, dtype: str) -> Traced:
-    """Run the twin's architecture forward and backward in ``dtype``; it raises what :func:`forward` raises."""
+def run(implementation: Completed, twin: Twin, values: Values, dtype: str | None) -> Traced:
+    """Run the twin's architecture forward and backward; it raises what :func:`forward` raises.
+
+    In ``dtype``; None: on the values as they are.
+    """
     if implementation.runs_whole_networks:
         return Traced(_run_whole(implementation, twin, values, dtype), ())
     step = forward(implementation, twin, values, dtype)
@@ -182,7 +186,7 @@ def run(implementation: Completed, twin: Twin, values: Values, dtype: str) -> Tr
     return Traced(Run(tensors), step.branches)
 
 
-def _run_whole(implementation: Completed, twin: Twin, values: Values, dtype: str) -> Run:
+def _run_whole(implementation: Completed, twin: Twin, values: Values, dtype: str | None) -> Run:
     """Let the implementation compose the network itself."""
     ours = Values(
         {owner: {n: cast(a, dtype) for n, a in arrays.items()} for owner, arrays in values.parameters.items()},

@@ -124,7 +124,9 @@ class Symptom(NamedTuple):
         return bool(same) and (self.op, self.fault, self.raised) == (other.op, other.fault, other.raised)
 
 
-def shrink_failure(architecture: Architecture, implementation: str | Verifiable, dtype: str) -> Shrunk:
+def shrink_failure(
+    architecture: Architecture, implementation: str | Verifiable, dtype: str, second_order: bool = False
+) -> Shrunk:
     """Shrink an architecture on which an implementation fails, keeping the culprit's op and the dtype.
 
     Raises
@@ -132,14 +134,18 @@ def shrink_failure(architecture: Architecture, implementation: str | Verifiable,
     ValueError
         It does not fail.
     """
-    first = Verification(architecture, implementation).agreement(dtype, explain=False)
+
+    def verified(candidate: Architecture) -> Agreement:
+        return Verification(candidate, implementation).agreement(dtype, explain=False, second_order=second_order)
+
+    first = verified(architecture)
     if first.agrees:
         raise ValueError(f"architecture {architecture.digest[:12]} does not fail again")
     symptom = Symptom.of(first)
 
     def fails(candidate: Architecture) -> bool:
         try:
-            return symptom.shown_by(Verification(candidate, implementation).agreement(dtype, explain=False))
+            return symptom.shown_by(verified(candidate))
         except Exception:  # PyTorch refuses the values, or the implementation the architecture: not this failure
             return False
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor as TorchTensor
 
 from backproof.alternatives import Again, Rerun, Tensors
-from reference.twin import Perturbation
+from reference import Perturbation
 
 Change: TypeAlias = Callable[[Any, TorchTensor, TorchTensor], TorchTensor]
 """``change(operation, grad_input, grad_output)`` gives the new gradient of the input."""

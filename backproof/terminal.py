@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from reports import distinct, in_brief, in_words, minimal_file, sentence
+from reports.agreement import SECOND_ORDER
 
 SHOWN = 5
 """Failures shown in full, of different kinds; the report has them all."""
@@ -35,6 +36,14 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
         f"{document['inconclusive']:,} inconclusive, in {document['seconds']:.1f} s.",
         highlight=False,
     )
+    second = [counts for pair, counts in document["against"].items() if pair.startswith(SECOND_ORDER)]
+    if second:
+        agree, disagree, inconclusive = (sum(c[v] for c in second) for v in ("agree", "disagree", "inconclusive"))
+        digits = min((c["worst_digits"] for c in second if c["worst_digits"] is not None), default=0.0)
+        said = f"{agree:,} agree, {disagree:,} disagree, {inconclusive:,} inconclusive; fewest digits: {digits:.1f}"
+        console.print(f"Of them, second derivatives: {said}.", highlight=False)
+    for op, reason in document["refused"].items():
+        console.print(f"PyTorch refuses {escape(op)}: {escape(reason)}", highlight=False)
 
 
 def table(document: Mapping[str, Any]) -> Table:

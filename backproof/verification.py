@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from time import perf_counter
 
 import numpy as np
@@ -11,16 +12,18 @@ from backproof.examination import Examination
 from backproof.implementations import Verifiable
 from backproof.running import ImplementationFailed, WrongArray
 from backproof.witnesses import Unsupported, Witnesses
-from reference import Architecture
+from reference import Architecture, Refused
 from reports import Agreement, TensorAgreement, measure
+from reports.agreement import REFUSED
 
-DTYPES = ("float64", "float32", "float16")
+DTYPES = ("float64", "float32", "float16", "complex128")
 
 
 def verify(
     architecture: Architecture,
     implementation: str | Verifiable = "numpy",
     dtype: str = "float64",
+    second_order: bool = False,
 ) -> Agreement:
     """Verify an implementation on one architecture.
 
@@ -32,29 +35,36 @@ def verify(
         A name (``numpy``, ``torch``, ``package.module:object``, an entry point) or an object.
     dtype
         ``float64``, ``float32`` or ``float16``: the precision in which the implementation runs. The reference always
-        runs in float64, on the same numbers.
+        runs in float64, on the same numbers. In ``complex128`` both run on these with imaginary parts.
+    second_order
+        Compare the gradient of the gradient, too, in float64.
 
     Raises
     ------
     Unsupported
-        The implementation does not support a node of the architecture, or the dtype is unknown.
+        The implementation does not support a node of the architecture, or the dtype, or the dtype is unknown.
     reference.ArchitectureError
         PyTorch refuses the architecture.
     backproof.implementations.UnknownImplementation
         There is no such implementation.
     """
-    return Verification(architecture, implementation).agreement(dtype)
+    return Verification(architecture, implementation).agreement(dtype, second_order=second_order)
 
 
 class Verification(Witnesses):
     """The witnesses on one architecture, and what they say in each dtype."""
 
-    def agreement(self, dtype: str, explain: bool = True) -> Agreement:
+    @cached_property
+    def _imaginary(self) -> Witnesses:
+        return Witnesses(self.architecture, self.implementation.verified, imaginary=True)
+
+    def agreement(self, dtype: str, explain: bool = True, second_order: bool = False) -> Agreement:
         """Verify in one dtype; a diagnosis, which takes longest where something is wrong, can be left out."""
         if dtype not in DTYPES:
             raise Unsupported(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
         started = perf_counter()
-        examination = Examination(self, dtype)
+        witnesses = self._imaginary if dtype == "complex128" else self
+        examination = Examination(witnesses, dtype, second_order)
         tensors: tuple[TensorAgreement, ...] = ()
         found, failure = Blame(), None
         with np.errstate(all="ignore"):  # overflow and NaN are findings, compared by place, not warnings
@@ -62,6 +72,8 @@ class Verification(Witnesses):
                 tensors = tuple(examination.tensors())
                 if any(t.verdict == "disagree" for t in tensors):
                     found = blame(examination)
+            except Refused as refusal:
+                tensors = (_refused(refusal),)
             except ImplementationFailed as error:
                 found, failure = Blame(error.node), str(error)
             except WrongArray as error:
@@ -82,6 +94,10 @@ class Verification(Witnesses):
             failure=failure,
             shapes=self.twin.shapes,
         )
+
+
+def _refused(refusal: Refused) -> TensorAgreement:
+    return TensorAgreement("", "", "output", "", "autograd", "inconclusive", note=f"{REFUSED}{refusal}")
 
 
 def _malformed(error: WrongArray, dtype: str) -> TensorAgreement:

@@ -9,9 +9,9 @@ import numpy as np
 
 from backproof.differencing import Derivative, at_every_coordinate
 from backproof.implementations import Completed, Verifiable, load
-from reference import Architecture, Reference, Tensor, Twin, Values, draw_values
-from reference.run import Array
-from reference.values import representable
+from reference import Architecture, Node, Reference, Tensor, Twin, Values, draw_values, with_imaginary_parts
+from reference.run import Array, is_numeric
+from reference.values import complex_of, representable
 
 
 class Unsupported(ValueError):
@@ -19,16 +19,29 @@ class Unsupported(ValueError):
 
 
 class Witnesses:
-    """All that verifying one architecture needs, computed once and shared by the dtypes."""
+    """All that verifying one architecture needs, computed once and shared by the dtypes.
 
-    def __init__(self, architecture: Architecture, implementation: str | Verifiable = "numpy") -> None:
+    With ``imaginary``, all real numbers get imaginary parts.
+    """
+
+    def __init__(
+        self, architecture: Architecture, implementation: str | Verifiable = "numpy", imaginary: bool = False
+    ) -> None:
         self.architecture = architecture
         self.implementation = Completed(load(implementation) if isinstance(implementation, str) else implementation)
         for node in architecture.nodes:
             if not self.implementation.supports(node):
                 raise Unsupported(f"{self.implementation.name} does not support node {node.name} ({node.op})")
-        self.twin = Twin(architecture)
-        self.reference = Reference(self.twin, draw_values(architecture, self.twin))
+            if imaginary and not self.implementation.holomorphic(node):
+                message = (
+                    f"does not say that it computes node {node.name} ({node.op}) of complex numbers as PyTorch does"
+                )
+                raise Unsupported(f"{self.implementation.name} {message}")
+        self.twin, self.imaginary = Twin(architecture), imaginary
+        values = draw_values(architecture, self.twin)
+        self.reference = Reference(
+            self.twin, with_imaginary_parts(values, architecture, self.twin) if imaginary else values
+        )
 
     @cached_property
     def alone(self) -> dict[str, Reference]:
@@ -42,28 +55,34 @@ class Witnesses:
             slots = [self.architecture.slot(reference) for reference in node.inputs]
             inputs = [self._flowing(name, index) for name, index in slots]
             given = {i.name: x for i, x in zip(twin.architecture.inputs, inputs)}
-            rng = np.random.default_rng([self.architecture.seed, crc32(f"alone/{node.name}".encode())])
             values = self.reference.values
             lonely[node.name] = Reference(
                 twin,
                 Values(
                     {node.name: values.parameters.get(node.owner, {})},
                     given,
-                    {
-                        f"{node.name}.{i}": representable(rng.standard_normal(y.shape))
-                        for i, y in enumerate(self.twin.outputs[node.name])
-                        if y.is_floating_point()
-                    },
+                    {f"{node.name}.{i}": c for i, c in self._cotangents(node).items()},
                     values.noise,
                 ),
             )
         return lonely
 
+    def _cotangents(self, node: Node) -> dict[int, Array]:
+        def drawn(*key: str) -> dict[int, Array]:
+            rng = np.random.default_rng([self.architecture.seed, crc32("/".join((*key, node.name)).encode())])
+            outputs = enumerate(self.twin.outputs[node.name])
+            return {i: representable(rng.standard_normal(y.shape)) for i, y in outputs if y.is_floating_point()}
+
+        real = drawn("alone")
+        if not self.imaginary:
+            return real
+        return {i: complex_of(real[i], c) for i, c in drawn("imaginary", "alone").items()}
+
     def _flowing(self, name: str, index: int) -> Array:
         if name in self.reference.values.inputs:
             return self.reference.values.inputs[name]
         array = self.reference.run.tensors[Tensor("output", name, str(index))]
-        return representable(array) if array.dtype.kind == "f" else array
+        return representable(array) if is_numeric(array) else array
 
     @cached_property
     def estimates(self) -> dict[str, dict[Tensor, Derivative]]:

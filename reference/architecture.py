@@ -18,7 +18,9 @@ from reference import ops
 SCHEMA = 1
 LIMITS = {"nodes": 1000, "bytes": 4 * 1024 * 1024, "integer": 1 << 16, "elements": 1 << 22, "layers": 64}
 
-Domain: TypeAlias = Literal["real", "ties", "wide", "unit", "simplex", "index", "distinct"]
+Domain: TypeAlias = Literal[
+    "real", "ties", "wide", "unit", "simplex", "index", "distinct", "sign", "positive", "probability", "log_simplex"
+]
 DOMAINS: tuple[str, ...] = get_args(Domain)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
 
@@ -36,11 +38,13 @@ class Input:
     name, shape
         The shape includes the batch.
     domain
-        Which values it takes: ``real`` (standard normal), ``ties`` (from {-1, -1/2, 0, 1/2, 1}: zeros, kinks and equal
-        values are common), ``wide`` (standard normal, each entry times 1/100, 1 or 100: where curves saturate),
-        ``unit`` (inside [0, 1]), ``simplex`` (positive, sums to 1 over the class axis: axis 1, or 0 where there is no
-        other), ``index`` (integers in [0, below), some of them ``ignore`` where that is given), ``distinct`` (integers
-        in [0, below), none of them twice in the last ``axes`` axes taken together).
+        Which values it takes: ``real`` (standard normal), ``ties`` (from {-1, -1/2, 0, 1/2, 1}, or six times these:
+        zeros, kinks and equal values are common), ``wide`` (standard normal, each entry times 1/100, 1 or 100: where
+        curves saturate), ``unit`` (inside [0, 1]), ``simplex`` (positive, sums to 1 over the class axis: axis 1, or 0
+        where there is no other), ``index`` (integers in [0, below), some of them ``ignore`` where that is given),
+        ``distinct`` (the same, but none twice in the last ``axes`` axes taken together), ``sign`` (the integers -1 and
+        1), ``positive`` (from 1/8, some beyond 1), ``probability`` (well inside (0, 1)), ``log_simplex`` (logarithms of
+        positive numbers that sum to 1 over the last axis).
     below, ignore, axes
         ``below`` for ``index`` and ``distinct`` only, ``ignore`` for the former, ``axes`` for the latter.
     """

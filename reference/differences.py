@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
 
 from reference.run import Array
-from reference.steps import NODES, search
+from reference.steps import NODES, Shifted, Stencil, search
 
 Terms: TypeAlias = Callable[[Array], Array]
 
@@ -102,16 +103,69 @@ def _along(
     function: Terms, x: Array, here: Array, direction: Array, typical: float
 ) -> tuple[float, float, float, float, float]:
     """Return the fields of an estimate along one direction."""
+    if not direction.any():
+        return 0.0, 0.0, 0.0, 0.0, 0.0
+    best = _searched(lambda t: function(x + t * direction), here, x, direction, typical)
+    if best is None:
+        return np.nan, np.inf, np.nan, np.nan, np.nan
+    lower, upper = float(best.lower.sum()), float(best.upper.sum())
+    value = (lower + upper) / 2
+    # Steps are powers of two, but x + h may still be rounded, and so is the derivative when it becomes a float64.
+    slip = _slip(x, direction, float(NODES[-1]) * 2.0**best.exponent) * best.size + EPS * abs(value)
+    return value, best.bound + slip, lower, upper, best.size
+
+
+def derivative_of_each(shifted: Shifted, x: Array, direction: Array) -> Estimate:
+    """Differentiate a whole array along one direction, every entry by itself.
+
+    Entries that are not resolved (they jump, say) are set apart, and the others are looked at without them.
+
+    Parameters
+    ----------
+    shifted
+        The array where all that moves has gone so many times the direction; it may be asked for one place repeatedly.
+    x, direction
+        What moves, flat: from it follow the steps.
+    """
+    with np.errstate(all="ignore"):
+        here = shifted(0.0)
+        flat = here.reshape(-1)
+        value, lower, upper = (np.full(flat.size, np.nan) for _ in range(3))
+        bound, size = np.full(flat.size, np.inf), np.zeros(flat.size)
+        sizes = np.abs(x[x != 0])
+        typical = float(np.median(sizes)) if sizes.size else 1.0
+        left = np.isfinite(flat)
+        while left.any() and direction.any():
+            best = _searched(partial(_some, shifted, left), flat[left], x, direction, typical)
+            if best is None:
+                break
+            resolved = np.isfinite(best.error)
+            at = np.flatnonzero(left)[resolved]
+            if resolved.all():
+                lower[at], upper[at] = best.lower, best.upper
+                value[at] = (best.lower + best.upper) / 2
+                slip = _slip(x, direction, float(NODES[-1]) * 2.0**best.exponent)
+                size[at] = np.abs(value[at])
+                bound[at] = best.error + slip * float(size.max(initial=0.0)) + EPS * size[at]
+                break
+            left = np.zeros_like(left)
+            left[at] = True
+        return Estimate(*(a.reshape(here.shape) for a in (value, bound, lower, upper, size)))
+
+
+def _some(shifted: Shifted, which: Array, t: float) -> Array:
+    return np.asarray(shifted(t).reshape(-1)[which])
+
+
+def _searched(shifted: Shifted, here: Array, x: Array, direction: Array, typical: float) -> Stencil | None:
+    """Look for steps along a direction; None where nothing can be known."""
     longest = float(np.abs(direction).max(initial=0.0))
     unit = max(float(np.finfo(dtype).eps) for dtype in (x.dtype, here.dtype))
     moving = float(np.abs(x[direction != 0]).max(initial=0.0))
-    nothing = np.nan, np.inf, np.nan, np.nan, np.nan
-    if longest == 0.0:
-        return 0.0, 0.0, 0.0, 0.0, 0.0
     if not np.isfinite(here).all() or not np.isfinite(moving / longest):
-        return nothing
-    best = search(
-        lambda t: function(x + t * direction),
+        return None
+    return search(
+        shifted,
         here,
         size=moving / longest,
         scale=(moving or typical) / longest,
@@ -119,13 +173,6 @@ def _along(
         unit=unit,
         finest=64 * float(np.finfo(x.dtype).eps) * moving / longest,
     )
-    if best is None:
-        return nothing
-    lower, upper = float(best.lower.sum()), float(best.upper.sum())
-    value = (lower + upper) / 2
-    # Steps are powers of two, but x + h may still be rounded, and so is the derivative when it becomes a float64.
-    slip = _slip(x, direction, float(NODES[-1]) * 2.0**best.exponent) * best.size + EPS * abs(value)
-    return value, best.bound + slip, lower, upper, best.size
 
 
 def _slip(x: Array, direction: Array, step: float) -> float:

@@ -26,6 +26,13 @@ CONTAINERS = frozenset(
         "NLLLoss2d",
     ]
 )
+ON_CPU = frozenset(
+    ["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "MultiLabelMarginLoss", "MultiMarginLoss"]
+)
+"""Ops that look at their numbers before they compute, which the meta device has not, or whose shape it gets wrong."""
+
+SAVES_A_MASK = frozenset(["MultiLabelMarginLoss"])
+"""Ops that save floats for the way back which must be 0 or 1."""
 
 
 def _cat(*xs: Tensor, dim: int = 0) -> Tensor:
@@ -113,7 +120,7 @@ def parameters_of(op: str) -> Mapping[str, inspect.Parameter]:
         signature = inspect.signature(STRUCTURAL[op]).parameters
         return {name: p for name, p in signature.items() if p.kind is p.KEYWORD_ONLY}
     found: dict[str, inspect.Parameter] = {}
-    for cls in getattr(nn, op).__mro__:
+    for cls in getattr(nn, op).__mro__[:-1]:  # object takes nothing
         own = inspect.signature((get_overloads(cls.__init__) or [cls.__init__])[0]).parameters
         found |= {name: p for name, p in own.items() if name not in found}
         if not any(p.kind is p.VAR_KEYWORD for p in own.values()):
@@ -145,6 +152,8 @@ def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callabl
 def build(op: str, arguments: Mapping[str, Any]) -> Callable[..., Any]:
     """Make ``torch.nn.<op>(**arguments)`` on the meta device (no memory), or the function of a structural op."""
     given = constructor_arguments(op, arguments, partial(torch.tensor, dtype=torch.float64, device="meta"))
+    if isinstance(given.get("distance_function"), str):
+        given["distance_function"] = build(given["distance_function"], {})
     if op in STRUCTURAL:
         return partial(STRUCTURAL[op], **given)
     with torch.device("meta"):

@@ -33,7 +33,12 @@ class Run:
     tensors: Mapping[Tensor, Array]
 
 
+def is_numeric(array: Array) -> bool:
+    """Whether an array holds real or complex numbers, and no integers."""
+    return array.dtype.kind in "fc"
+
+
 def magnitude(array: Array) -> float:
     """Return the largest finite magnitude in an array."""
-    sizes = np.abs(array.astype(np.float64))
+    sizes = np.abs(array.astype(np.complex128 if array.dtype.kind == "c" else np.float64))
     return float(np.max(sizes, initial=0.0, where=np.isfinite(sizes)))

@@ -8,8 +8,9 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from reference.run import Array, Kind, Run, Tensor, magnitude
-from reference.twin import Blur, Perturbation, Rounding, Twin
+from reference.disturbance import Blur, Disturbance, Perturbation, Rounding
+from reference.run import Array, Kind, Run, Tensor, is_numeric, magnitude
+from reference.twin import Twin
 from reference.values import Values, representable
 
 PROBE = 2.0**-30
@@ -17,6 +18,7 @@ QUICK, MANY = (0, 1, 2), tuple(range(3, 24))
 """Phases of the disturbances: a few are enough for most arrays, many settle a suspicion."""
 NEAR = 2.0**-12
 LOST = 1e-3
+DOUBLE = ("float64", "complex128")
 ULP = float(np.finfo(np.float32).eps)
 
 
@@ -36,10 +38,13 @@ class Reference:
         self.twin = twin
         self.values = values
 
+    def _run(self, values: Values, dtype: str = "float64", perturb: Disturbance | None = None) -> Run:
+        return self.twin.run(values, dtype, perturb)
+
     @cached_property
     def run(self) -> Run:
         """The reference itself."""
-        return self.twin.run(self.values)
+        return self._run(self.values)
 
     @cached_property
     def accumulation(self) -> int:
@@ -63,7 +68,7 @@ class Reference:
         """
         lost = {name: not magnitude(array) for name, array in self.run.tensors.items()}
         for phase in QUICK:
-            coarse = self.twin.run(self.values, "float32", Perturbation(ULP, phase)).tensors
+            coarse = self._run(self.values, "float32", Perturbation(ULP, phase)).tensors
             for name, array in self.run.tensors.items():
                 lost[name] |= bool((_gaps(array, coarse[name]) > LOST * np.abs(array)).any())
         return {name: self.magnitude(name.kind) if gone else 0.0 for name, gone in lost.items()}
@@ -86,11 +91,11 @@ class Reference:
         """How far one unit of rounding moves an array, for what runs in ``dtype``: by a few looks, or by all."""
         if not thorough:
             return self.sensitivity[name]
-        return max(self.thorough[name], self.cancelled[name] if dtype == "float64" else 0.0)
+        return max(self.thorough[name], self.cancelled[name] if dtype in DOUBLE else 0.0)
 
     def _within(self, values: Values) -> dict[Tensor, float]:
         """What PyTorch loses in float32, on values changed by about one ulp."""
-        exact = self.run if values is self.values else self.twin.run(values)
+        exact = self.run if values is self.values else self._run(values)
         return _largest(self._moved((Perturbation(ULP, phase) for phase in QUICK), "float32", values, exact))
 
     def magnitude(self, kind: Kind) -> float:
@@ -115,9 +120,9 @@ class Reference:
             for phase in range(4)
         ]
         amounts = {n.node: 8 * eps * x for n, x in self.cancelled.items() if x and n.kind == "output"}
-        blurred = [Blur(amounts, phase, eps) for phase in range(4)] if amounts and dtype == "float64" else []
+        blurred = [Blur(amounts, phase, eps) for phase in range(4)] if amounts and dtype in DOUBLE else []
         moved = self._moved([*relative, Rounding(dtype), *blurred])
-        real = {name: self.run.tensors[name].dtype.kind == "f" for name in moved}
+        real = {name: is_numeric(self.run.tensors[name]) for name in moved}
         return {name for name, far in moved.items() if max(far) > 10 * self.thorough[name] * real[name]}
 
     def near_kink(self, size: float) -> bool:
@@ -139,7 +144,7 @@ class Reference:
 
     def _moved(
         self,
-        disturbances: Iterable[Perturbation | Rounding | Blur],
+        disturbances: Iterable[Disturbance],
         dtype: str = "float64",
         values: Values | None = None,
         exact: Run | None = None,
@@ -147,10 +152,21 @@ class Reference:
         exact = exact or self.run
         moved: dict[Tensor, list[float]] = {name: [] for name in exact.tensors}
         for disturbance in disturbances:
-            disturbed = self.twin.run(values or self.values, dtype, disturbance).tensors
+            disturbed = self._run(values or self.values, dtype, disturbance).tensors
             for name, array in exact.tensors.items():
                 moved[name].append(float(_gaps(array, disturbed[name]).max(initial=0.0)) / disturbance.size)
         return moved
+
+
+class Curvature(Reference):
+    """The same of second order: how PyTorch's gradients change along a direction, by its double backward."""
+
+    def __init__(self, twin: Twin, values: Values, along: Values) -> None:
+        Reference.__init__(self, twin, values)
+        self.along = along
+
+    def _run(self, values: Values, dtype: str = "float64", perturb: Disturbance | None = None) -> Run:
+        return self.twin.curvature(values, self.along, dtype, perturb)
 
 
 def _largest(moved: dict[Tensor, list[float]]) -> dict[Tensor, float]:
@@ -161,7 +177,7 @@ def _nearby(values: Values, phase: float) -> Values:
     """Other real numbers, close to the given ones; none is spared, for nothing is compared across a kink."""
 
     def near(array: Array) -> Array:
-        if array.dtype.kind != "f":
+        if not is_numeric(array):
             return array
         return representable(Perturbation(NEAR, phase).saved(torch.from_numpy(array)).numpy())
 
@@ -175,7 +191,7 @@ def _nearby(values: Values, phase: float) -> Values:
 
 def _gaps(a: Array, b: Array) -> Array:
     """How far the entries lie apart; 0 for what is not a finite number, 1 between different integers."""
-    if a.dtype.kind != "f":
+    if not is_numeric(a):
         return np.asarray(a != b, np.float64)
     with np.errstate(invalid="ignore"):
         gaps = np.abs(a - b)

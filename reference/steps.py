@@ -235,7 +235,7 @@ def choose(tried: dict[int, Stencil | None], finest: int = -2000, lost: float | 
         found = replace(found, error=error, bound=bound if sure else inf)
         if not all(found.agrees(smaller) for smaller in accepted):
             best = min(accepted, key=lambda s: s.bound)
-            return replace(best, bound=DOUBT * best.bound)
+            return replace(best, error=DOUBT * best.error, bound=DOUBT * best.bound)
         accepted.append(found)
     return min(accepted, key=lambda s: s.bound, default=None)
 
@@ -274,5 +274,8 @@ def _unless_lost(
         if not np.isfinite(jump).all() or (gone(sign * (2 * beyond - near)) != jump).any():
             continue
         sure = choose(tried, finest=int(np.ceil(np.log2(beyond))), lost=np.abs(jump))
-        return replace(best, bound=best.bound + 4 * float(np.abs(jump).sum()) / near) if sure is None else sure
+        if sure is not None:
+            return sure
+        lost = 4 * np.abs(jump) / near
+        return replace(best, error=best.error + lost, bound=best.bound + float(lost.sum()))
     return best

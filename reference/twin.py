@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor as TorchTensor
 from torch import nn
@@ -20,6 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reference import ops
 from reference.architecture import LIMITS, Architecture, ArchitectureError, Input, Node
+from reference.disturbance import DTYPES, Blur, Disturbance, Perturbation, numeric
 from reference.draws import Draws, recorded
 from reference.run import Array, Run, Tensor
 from reference.values import Values
@@ -28,83 +30,30 @@ Outputs: TypeAlias = tuple[TorchTensor, ...]
 Use: TypeAlias = tuple[str, str]
 """One use of an array: the node that takes it, and as which input or parameter; or "" and a reference, as an output."""
 
-DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16}
+SIXTH = 1 / 6 / torch.tensor(1 / 6, dtype=torch.float32).item()
+"""The slope of Hardsigmoid, in units of what torch takes for it: 1/6 rounded to float32 (docs/findings.md)."""
+
+
+class Refused(ValueError):
+    """PyTorch does not do this: the message says why, in its own words."""
 
 
 @dataclass(frozen=True)
-class Perturbation:
-    """A small relative disturbance of every number that passes between nodes, forward and backward.
+class _Forward:
+    """One pass forward: arrays that it yields, tensors to differentiate by, and outputs with their cotangents."""
 
-    Each x becomes ``x (1 + size sin(12345 x + phase))``: pseudo-random, but equal numbers stay equal. Multiples of 1/64
-    below 16 are left alone: arithmetic on numbers that short is exact, so nothing rounds there, and ties and kinks that
-    are hit on purpose, which are made of them, stay hit. How far the results move, divided by ``size``, is their
-    measured sensitivity to rounding. ``apart`` disturbs equal numbers at different places differently.
+    results: dict[Tensor, Array]
+    sources: dict[Tensor, TorchTensor]
+    ends: list[tuple[str, TorchTensor, TorchTensor]]
 
-    What autograd saves inside a node for the way back is disturbed, too: where a tanh saturates, say, the rounding of
-    its y is all that is left of 1 - y^2.
-    """
-
-    size: float
-    phase: float
-    apart: bool = False
-
-    def __call__(self, x: TorchTensor) -> TorchTensor:
-        """Disturb a tensor; its gradient passes as if multiplied by a constant."""
-        if not x.is_floating_point():
-            return x
-        fixed = x.detach()
-        short = (torch.frac(64 * fixed) == 0) & (fixed.abs() < 16)
-        return x * (1 + torch.where(short, 0, self._noise(fixed)))
-
-    def saved(self, x: TorchTensor) -> TorchTensor:
-        """Disturb what was saved for the way back: all of it, for no branch is decided there any more."""
-        return x * (1 + self._noise(x)) if x.is_floating_point() else x
-
-    def _noise(self, x: TorchTensor) -> TorchTensor:
-        angle = 12345.678 * x + self.phase
-        if self.apart:
-            angle = angle + torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape)
-        return torch.nan_to_num(self.size * torch.sin(angle))  # infinities stay what they are
-
-
-@dataclass(frozen=True)
-class Rounding:
-    """Rounds every number that passes between nodes to a dtype; what is close to its smallest number underflows."""
-
-    dtype: str
-
-    @property
-    def size(self) -> float:
-        """The relative size of the disturbance."""
-        return torch.finfo(DTYPES[self.dtype]).eps
-
-    def __call__(self, x: TorchTensor) -> TorchTensor:
-        """Round a tensor; its gradient passes unchanged."""
-        if not x.is_floating_point():
-            return x
-        fixed, limits = x.detach(), torch.finfo(DTYPES[self.dtype])
-        rounded = fixed.to(DTYPES[self.dtype]).to(x.dtype)
-        return x + (torch.where(fixed.abs() < 8 * limits.tiny * limits.eps, 0, rounded) - fixed)
-
-
-@dataclass(frozen=True)
-class Blur:
-    """Moves the outputs of some nodes by up to an absolute amount, ``amounts`` by node: what cancelled in them."""
-
-    amounts: Mapping[str, float]
-    phase: float
-    size: float
-
-    def __call__(self, x: TorchTensor) -> TorchTensor:
-        """Leave all else as it is."""
-        return x
-
-    def output(self, x: TorchTensor, node: str) -> TorchTensor:
-        """Move an output of a node."""
-        if node not in self.amounts or not x.is_floating_point():
-            return x
-        places = torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape)
-        return x + self.amounts[node] * torch.sin(12345.678 * places + self.phase)
+    def gradients(self, sources: Sequence[TorchTensor], create_graph: bool = False) -> list[TorchTensor | None]:
+        """Go back from all outputs at once; None where no gradient flows."""
+        pairs = [(y, c) for _, y, c in self.ends if y.requires_grad]
+        if not pairs or not sources:
+            return [None] * len(sources)
+        ends, cotangents = zip(*pairs)
+        found = torch.autograd.grad(ends, sources, cotangents, create_graph=create_graph, allow_unused=True)
+        return [None if g is None else _dense(g) for g in found]
 
 
 class Twin:
@@ -153,7 +102,7 @@ class Twin:
 
     def add_input(self, graph_input: Input) -> None:
         """Take in one more input."""
-        dtype = torch.int64 if graph_input.domain in ("index", "distinct") else torch.float64
+        dtype = torch.int64 if graph_input.domain in ("index", "distinct", "sign") else torch.float64
         self.outputs[graph_input.name] = (torch.zeros(graph_input.shape, dtype=dtype, device=self.device),)
         self._count(prod(graph_input.shape), f"input {graph_input.name}")
 
@@ -169,14 +118,20 @@ class Twin:
                 # Batch norm without momentum reads its counter, which the meta device cannot.
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
+            if node.op in ops.ON_CPU:
+                inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
+            if not all(x.numel() for x in inputs):  # PyTorch cannot go back through some (docs/findings.md)
+                leaves = [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
+                ends = [y for y in self._call(node, counters, leaves) if y.requires_grad]
+                _gradients([(y, y.detach()) for y in ends], [x for x in leaves if x.requires_grad])
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
             reason = " ".join(str(error).split())[:300]
             raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {reason}") from None
-        self.outputs[node.name] = tuple(y.detach() for y in outputs)
+        self.outputs[node.name] = tuple(y.detach().to(self.device) for y in outputs)
         if shapes:
             self.noise_shapes[node.name] = shapes
         self._count(sum(y.numel() for y in outputs), f"node {node.name}")
@@ -194,8 +149,8 @@ class Twin:
     def _add_module(self, node: Node, module: nn.Module) -> None:
         module.double().train(self.architecture.training)
         self._count(sum(p.numel() for p in module.parameters()), f"node {node.name}")
-        if self.device != "meta":
-            module.to_empty(device=self.device)
+        if self.device != "meta" or node.op in ops.ON_CPU:
+            module.to_empty(device="cpu" if node.op in ops.ON_CPU else self.device)
         tensors = {name: value for name, value in node.arguments.items() if isinstance(value, list)}
         self.constants[node.name] = {n: v for n, v in tensors.items() if ops.is_tensor_argument(node.op, n)}
         own = [name for name, _ in module.named_buffers() if name not in self.constants[node.name]]
@@ -222,7 +177,7 @@ class Twin:
 
     def _call(self, node: Node, tensors: Mapping[str, TorchTensor], inputs: Sequence[TorchTensor]) -> Outputs:
         module = self.modules[node.name]
-        dtype = next((x.dtype for x in (*inputs, *tensors.values()) if x.is_floating_point()), torch.float64)
+        dtype = next((x.real.dtype for x in (*inputs, *tensors.values()) if numeric(x)), torch.float64)
         like = partial(_tensor, dtype=dtype, device=inputs[0].device)
         if not isinstance(module, nn.Module):
             return tuple(_flatten(module(*inputs, **node.options)))
@@ -245,14 +200,72 @@ class Twin:
         self,
         values: Values,
         dtype: str = "float64",
-        perturb: Perturbation | Rounding | Blur | None = None,
+        perturb: Disturbance | None = None,
         counted: Mapping[Use, float] | None = None,
     ) -> Run:
         """Run forward, and autograd backward from the cotangents.
 
         Where autograd says None because no gradient flows, the run has zeros. ``counted`` says how often the gradient
-        through one use of an array counts instead of once: what a mistake of composition would give.
+        through one use of an array counts instead of once: what a mistake of composition would give. Complex values
+        run in complex numbers of that precision, and gradients come in torch's convention.
+
+        Raises
+        ------
+        Refused
+            PyTorch has no complex version of something, and says so.
         """
+        try:
+            done = self._forward(values, dtype, perturb, counted)
+            gradients = done.gradients(list(done.sources.values()))
+        except Exception as error:  # whatever its functions make of complex numbers
+            if not any(map(np.iscomplexobj, (*values.inputs.values(), *values.cotangents.values()))):
+                raise
+            raise Refused(_told(error)) from None
+        return Run(done.results | _arrays(done.sources, gradients))
+
+    def curvature(
+        self, values: Values, along: Values, dtype: str = "float64", perturb: Disturbance | None = None
+    ) -> Run:
+        """Run forward, backward, and backward through the backward: how the gradients change along a direction.
+
+        The gradients G of ``<c, f(x)>`` change along ``(dx, dc)`` by ``H dx + J^T dc``. As H is symmetric, that
+        is the gradient of ``<G, dx> + <f(x), dc>``: what autograd's second pass yields.
+
+        Raises
+        ------
+        Refused
+            PyTorch has no second derivative of something, and says so.
+        """
+        done = self._forward(values, dtype, perturb)
+        sources = {name: x for name, x in done.sources.items() if name.kind != "adjoint"}
+        directions = [_direction(along, name, x) for name, x in sources.items()]
+        saved = perturb.saved if isinstance(perturb, Perturbation) else None
+        try:
+            with saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
+                gradients = done.gradients(list(sources.values()), create_graph=True)
+            pairs = [(g, d) for g, d in zip(gradients, directions) if g is not None and g.requires_grad]
+            pairs += [
+                (y, torch.from_numpy(along.cotangents[end]).to(y.dtype)) for end, y, _ in done.ends if y.requires_grad
+            ]
+            ends, weights = zip(*pairs) if pairs else ((), ())
+            changes = torch.autograd.grad(ends, list(sources.values()), weights, allow_unused=True) if pairs else ()
+        except (RuntimeError, NotImplementedError) as error:
+            raise Refused(_told(error)) from None
+        return Run(_arrays(sources, changes or [None] * len(sources)))
+
+    def reached(self, values: Values) -> set[Tensor]:
+        """Return the parameters and inputs that a gradient flows to; autograd gives None for the others."""
+        done = self._forward(values, "float64")
+        found = zip(done.sources, done.gradients(list(done.sources.values())))
+        return {name for name, g in found if g is not None and name.kind != "adjoint"}
+
+    def _forward(
+        self,
+        values: Values,
+        dtype: str,
+        perturb: Disturbance | None = None,
+        counted: Mapping[Use, float] | None = None,
+    ) -> _Forward:
         disturb: Callable[[TorchTensor], TorchTensor] = perturb or (lambda x: x)
 
         def use(tensor: TorchTensor, node: str, name: str) -> TorchTensor:
@@ -265,9 +278,10 @@ class Twin:
 
         def leaf(array: Array, trainable: bool = True) -> TorchTensor:
             tensor = torch.tensor(array)  # a copy: torch updates buffers in place
-            if not tensor.is_floating_point():
+            if not numeric(tensor):
                 return tensor
-            return disturb(tensor.to(DTYPES[dtype])).requires_grad_(trainable)
+            precision = DTYPES[dtype].to_complex() if tensor.is_complex() else DTYPES[dtype]
+            return disturb(tensor.to(precision)).requires_grad_(trainable)
 
         parameters = {
             owner: {name: leaf(array, name not in self.buffers[owner]) for name, array in arrays.items()}
@@ -282,19 +296,24 @@ class Twin:
             inputs = [use(x.contiguous(), node.name, str(i)) for i, x in enumerate(taken)]
             own = {name: use(x, node.name, name) for name, x in parameters.get(node.owner, {}).items()}
             draws = Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext()
-            saved = perturb.saved if isinstance(perturb, Perturbation) else None
-            with draws, saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
+            saved: AbstractContextManager[Any] = nullcontext()
+            if isinstance(perturb, Perturbation) and node.op not in ops.SAVES_A_MASK:
+                saved = _saving(perturb, inputs)
+            with draws, saved:
                 outputs = self._call(node, own, inputs)
+            if node.op == "Hardsigmoid" and dtype == "float64" and outputs[0].requires_grad:
+                outputs[0].register_hook(lambda g: g * SIXTH)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
             outputs = tuple(disturb(y.view_as(y)) for y in outputs)
             if isinstance(perturb, Blur):
                 outputs = tuple(perturb.output(y, node.name) for y in outputs)
             flowing[node.name] = outputs
             for i, y in enumerate(outputs):
-                results[Tensor("output", node.name, str(i))] = y.detach().numpy()
+                results[Tensor("output", node.name, str(i))] = _array(y)
                 sources[Tensor("adjoint", node.name, str(i))] = y
                 if y.requires_grad:
-                    y.register_hook(lambda g: disturb(g).contiguous())
+                    # No gradient at all may come: a norm that counts has none.
+                    y.register_hook(lambda g: None if g is None else disturb(g).contiguous())
         for owner, tensors in parameters.items():
             for name, tensor in tensors.items():
                 if name in self.buffers[owner]:
@@ -302,10 +321,8 @@ class Twin:
                 else:
                     sources[Tensor("parameter", owner, name)] = tensor
         sources = {name: tensor for name, tensor in sources.items() if tensor.requires_grad}
-        ends = [(use(self._end(flowing, r), "", r), leaf(c, trainable=False)) for r, c in values.cotangents.items()]
-        gradients = _gradients([(y, c) for y, c in ends if y.requires_grad], list(sources.values()))
-        results |= {name: g.numpy() for name, g in zip(sources, gradients)}
-        return Run(results)
+        ends = [(r, use(self._end(flowing, r), "", r), leaf(c, trainable=False)) for r, c in values.cotangents.items()]
+        return _Forward(results, sources, ends)
 
     @torch.no_grad()
     def forward(self, values: Values) -> dict[str, Array]:
@@ -333,13 +350,35 @@ class Twin:
         return twin
 
 
-def _gradients(pairs: Sequence[tuple[TorchTensor, TorchTensor]], sources: Sequence[TorchTensor]) -> list[TorchTensor]:
-    if not pairs or not sources:
-        return [torch.zeros_like(x) for x in sources]
-    ends, cotangents = zip(*pairs)
-    found = torch.autograd.grad(ends, sources, cotangents, allow_unused=True)
-    dense = (None if g is None else g.to_dense() if g.is_sparse else g for g in found)
-    return [torch.zeros_like(x) if g is None else g.detach() for x, g in zip(sources, dense)]
+def _saving(perturb: Perturbation, inputs: Sequence[TorchTensor]) -> saved_tensors_hooks:
+    given = {x.data_ptr() for x in inputs}
+
+    def restored(x: TorchTensor) -> TorchTensor:
+        return perturb(x) if x.data_ptr() in given else perturb.saved(x)
+
+    return saved_tensors_hooks(torch.Tensor.detach, restored)
+
+
+def _told(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
+
+
+def _arrays(sources: Mapping[Tensor, TorchTensor], found: Iterable[TorchTensor | None]) -> dict[Tensor, Array]:
+    """Return gradients as arrays, zeros where no gradient flows."""
+    return {name: _array(torch.zeros_like(x) if g is None else g) for (name, x), g in zip(sources.items(), found)}
+
+
+def _array(tensor: TorchTensor) -> Array:
+    return np.asarray(_dense(tensor.detach()).resolve_conj().resolve_neg().numpy())
+
+
+def _dense(tensor: TorchTensor) -> TorchTensor:
+    return tensor.to_dense() if tensor.is_sparse else tensor
+
+
+def _direction(along: Values, name: Tensor, like: TorchTensor) -> TorchTensor:
+    arrays = along.parameters[name.node] if name.kind == "parameter" else along.inputs
+    return torch.from_numpy(arrays[name.name if name.kind == "parameter" else name.node]).to(like.dtype)
 
 
 def _flatten(result: Any) -> Iterable[TorchTensor]:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 EQUAL = 8
 """One parameter in so many is made of a few numbers, zero among them."""
 
+FAR = 4
+"""One input in so many that is made to hit kinks hits those at 3 and 6 (Hardswish, ReLU6)."""
+
 
 @dataclass(frozen=True)
 class Values:
@@ -69,9 +72,43 @@ def draw_values(architecture: Architecture, twin: Twin) -> Values:
     )
 
 
+def with_imaginary_parts(values: Values, architecture: Architecture, twin: Twin) -> Values:
+    """Give all real numbers but those of buffers imaginary parts, drawn as they were, from streams of their own."""
+
+    def stream(*name: str) -> np.random.Generator:
+        return np.random.default_rng([architecture.seed, crc32("/".join(("imaginary", *name)).encode())])
+
+    def parameter(owner: str, name: str, array: Array) -> Array:
+        if name in twin.buffers[owner] or array.dtype.kind != "f":
+            return array
+        return complex_of(array, _parameter(stream("parameter", owner, name), name, array.shape))
+
+    def given(i: Input, x: Array) -> Array:
+        return x if x.dtype.kind != "f" else complex_of(x, _input(stream("input", i.name), i))
+
+    return Values(
+        {
+            owner: {name: parameter(owner, name, array) for name, array in arrays.items()}
+            for owner, arrays in values.parameters.items()
+        },
+        {i.name: given(i, values.inputs[i.name]) for i in architecture.inputs},
+        {
+            end: complex_of(c, representable(stream("cotangent", end).standard_normal(c.shape)))
+            for end, c in values.cotangents.items()
+        },
+        values.noise,
+    )
+
+
+def complex_of(real: Array, imaginary: Array) -> Array:
+    """Put two parts together; an array even where they are single numbers."""
+    return np.asarray(real + 1j * imaginary)
+
+
 def representable(array: Array) -> Array:
     """Round to the nearest float32 and return it as float64, so that every dtype runs on the same numbers."""
-    return np.asarray(array).astype(np.float32).astype(np.float64)
+    short, long = (np.complex64, np.complex128) if np.iscomplexobj(array) else (np.float32, np.float64)
+    return np.asarray(array).astype(short).astype(long)
 
 
 def _parameter(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
@@ -94,7 +131,7 @@ def _ties(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 def _input(rng: np.random.Generator, graph_input: Input) -> Array:
     shape = graph_input.shape
     if graph_input.domain == "ties":
-        return _ties(rng, shape)
+        return _ties(rng, shape) * (6 if rng.integers(FAR) == 0 else 1)
     if graph_input.domain == "wide":
         return representable(rng.standard_normal(shape) * 100.0 ** rng.integers(-1, 2, shape))
     if graph_input.domain == "unit":
@@ -110,4 +147,13 @@ def _input(rng: np.random.Generator, graph_input: Input) -> Array:
         planes = (*shape[: -(graph_input.axes or 1)], prod(shape[-(graph_input.axes or 1) :]))
         choices = np.broadcast_to(np.arange(graph_input.below or 0), (*planes[:-1], graph_input.below or 0))
         return np.asarray(rng.permuted(choices, axis=-1)[..., : planes[-1]].reshape(shape))
+    if graph_input.domain == "sign":
+        return np.asarray(2 * rng.integers(0, 2, shape) - 1, dtype=np.int64)
+    if graph_input.domain == "positive":
+        return representable(rng.exponential(size=shape) + 0.125)
+    if graph_input.domain == "probability":
+        return representable(rng.uniform(0.0625, 0.9375, shape))
+    if graph_input.domain == "log_simplex":
+        scores = rng.standard_normal(shape)
+        return representable(scores - np.log(np.exp(scores).sum(axis=-1, keepdims=True)))
     return representable(rng.standard_normal(shape))

@@ -26,6 +26,13 @@ FAULTS: Mapping[Fault, str] = {
 """What each kind of fault means, said of the culprit."""
 
 
+REFUSED = "torch refuses: "
+"""A note begins so where PyTorch has nothing to compare with."""
+
+SECOND_ORDER = "second order"
+"""The pair of witnesses on the gradient of the gradient; what is compared there are the changes of gradients."""
+
+
 class DisagreementError(AssertionError):
     """An implementation disagrees with the reference; the text says where, by how much and why."""
 
@@ -38,12 +45,13 @@ class TensorAgreement:
     ----------
     node, op, kind, name
         Which array: of which node, of which op; ``output``, ``update`` (a buffer's new value), ``adjoint`` (gradient of
-        an output), ``parameter`` or ``input`` (gradients of them), ``direction`` (the gradient of the whole
-        network along one direction) or ``behaviour`` (what a pass does besides computing); the parameter's name or the
-        number of the output or input.
+        an output), ``parameter`` or ``input`` (gradients of them), ``curvature`` (all their second derivatives, where
+        there are none to compare with), ``direction`` (the gradient of the whole network along one direction) or
+        ``behaviour`` (what a pass does besides computing); the parameter's name or the number of the output or input.
     against
         The two witnesses: ``autograd`` (of the whole network), ``autograd, node alone``, ``differences`` or ``autograd
-        against differences``; for its behaviour, ``itself``.
+        against differences``; for its behaviour, ``itself``; for how its gradients change, ``second order`` or ``second
+        order, node alone``.
     verdict
         ``agree``, ``disagree`` or ``inconclusive``.
     digits
@@ -74,8 +82,8 @@ class TensorAgreement:
     max_ulp: float = 0.0
     bound: float = 0.0
     index: tuple[int, ...] = ()
-    got: float | None = None
-    want: float | None = None
+    got: complex | None = None
+    want: complex | None = None
     size: int = 0
     note: str = ""
 
@@ -86,6 +94,9 @@ class TensorAgreement:
             return "the whole gradient, along one direction"
         if self.kind == "behaviour":
             return f"{self.node}: behaviour"
+        if self.against.startswith(SECOND_ORDER):
+            what = {"parameter": f" of {self.name}", "input": f" of input {self.name}"}.get(self.kind, "")
+            return f"{self.node or 'the whole network'}: second derivative{what}"
         words = {"parameter": "gradient of", "input": "gradient of input", "update": "new"}
         return f"{self.node}: {words.get(self.kind, self.kind)} {self.name}"
 
@@ -171,7 +182,7 @@ class Agreement:
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON; NaN and infinities are the strings ``"nan"``, ``"inf"``, ``"-inf"``."""
+        """Return plain JSON; NaN, infinities and complex numbers are strings: ``"nan"``, ``"-inf"``, ``"(1+2j)"``."""
         plain: dict[str, Any] = _plain(asdict(self))
         return plain
 
@@ -179,11 +190,16 @@ class Agreement:
     def from_dict(cls, document: Mapping[str, Any]) -> Agreement:
         """Read what :meth:`to_dict` wrote."""
         numbers = {f.name for f in fields(TensorAgreement) if "float" in str(f.type)}
+        either = {f.name for f in fields(TensorAgreement) if "complex" in str(f.type)}
+
+        def read(key: str, value: Any) -> Any:
+            if value is None or key not in numbers | either:
+                return value
+            return complex(value) if key in either and "j" in str(value) else float(value)
+
         tensors = []
         for entry in document["tensors"]:
-            values: dict[str, Any] = {
-                key: float(value) if key in numbers and value is not None else value for key, value in entry.items()
-            }
+            values = {key: read(key, value) for key, value in entry.items()}
             tensors.append(TensorAgreement(**values | {"index": tuple(entry["index"])}))
         shapes = {reference: tuple(shape) for reference, shape in document["shapes"].items()}
         return cls(**{**document, "tensors": tuple(tensors), "shapes": shapes})
@@ -194,7 +210,7 @@ def _plain(value: Any) -> Any:
         return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(entry) for entry in value]
-    return str(value) if isinstance(value, float) and not isfinite(value) else value
+    return str(value) if isinstance(value, complex) or (isinstance(value, float) and not isfinite(value)) else value
 
 
 def measure(
@@ -226,7 +242,7 @@ def measure(
     bound
         The largest absolute error that is agreement: one number, or one for each entry.
     scale
-        The size of the numbers, to which digits refer.
+        The size of the numbers, to which digits refer; of complex ones it is the modulus, as of errors.
     dtype
         The dtype in which ``got`` was computed.
     node, op, kind, name, against, note
@@ -246,10 +262,11 @@ def measure(
         return result("disagree", note or f"has shape {got.shape}, wanted {want.shape}")
     if want.size == 0:
         return result("agree")
-    floating = want.dtype.kind == "f"
+    floating = want.dtype.kind in "fc"
     limits = np.finfo(dtype)
     with np.errstate(all="ignore"):
-        got, want = got.astype(np.float64), want.astype(np.float64)
+        complete = np.complex128 if np.iscomplexobj(got) or np.iscomplexobj(want) else np.float64
+        got, want = got.astype(complete), want.astype(complete)
         beyond = np.isinf(got) & (np.sign(got) == np.sign(want)) & (np.abs(want) + bound > float(limits.max))
         same = (got == want) | (np.isnan(got) & np.isnan(want)) | (beyond & floating)
         error = np.where(same, 0.0, np.abs(got - want))
@@ -260,7 +277,9 @@ def measure(
         wrong = ~(error <= allowed)
         score = np.where(wrong, error, -1.0) if wrong.any() else ratio
         at = np.unravel_index(int(np.argmax(score)), want.shape)
-        ulp = np.spacing(np.maximum(np.abs(want), float(limits.smallest_normal)).astype(dtype)).astype(np.float64)
+        ulp = np.spacing(np.maximum(np.abs(want), float(limits.smallest_normal)).astype(limits.dtype)).astype(
+            np.float64
+        )
         largest = float(error.max())
         max_ulp = float(np.max(np.where(same, 0.0, error / ulp)))
     verdict: Verdict = "disagree" if wrong.any() else "agree"
@@ -274,8 +293,8 @@ def measure(
         max_ulp=max_ulp,
         bound=float(allowed[at]),
         index=tuple(int(i) for i in at),
-        got=float(got[at]),
-        want=float(want[at]),
+        got=got[at].item(),
+        want=want[at].item(),
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from reports.agreement import FAULTS, Agreement, TensorAgreement
+from reports.agreement import FAULTS, REFUSED, Agreement, TensorAgreement
 from reports.coverage import Coverage
 
 SCHEMA = 1
@@ -60,6 +60,8 @@ class Summary:
     rows: dict[str, _Row] = field(default_factory=dict)
     verdicts: dict[str, Counter[str]] = field(default_factory=dict)
     against: dict[str, Counter[str]] = field(default_factory=dict)
+    least: dict[str, float] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     worst: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: list[dict[str, Any]] = field(default_factory=list)
     inconclusive: list[dict[str, Any]] = field(default_factory=list)
@@ -81,6 +83,10 @@ class Summary:
             self.rows.setdefault(tensor.op or WHOLE, _Row()).add(tensor, agreement.dtype)
             self.verdicts.setdefault(agreement.dtype, Counter())[tensor.verdict] += 1
             self.against.setdefault(tensor.against, Counter())[tensor.verdict] += 1
+            if tensor.digits is not None and tensor.verdict == "agree":
+                self.least[tensor.against] = min(tensor.digits, self.least.get(tensor.against, tensor.digits))
+            if tensor.note.startswith(REFUSED):
+                self.refused.setdefault(tensor.op or WHOLE, tensor.note.removeprefix(REFUSED))
             if tensor.verdict == "inconclusive" and len(self.inconclusive) < KEPT:
                 self.inconclusive.append({"digest": agreement.digest, "dtype": agreement.dtype, **_shown(tensor)})
             elif tensor.against == "autograd" and tensor.digits is not None and tensor.verdict == "agree":
@@ -129,7 +135,11 @@ class Summary:
             "worst_digits": self.worst_digits(),
             "worst": self.worst,
             "dtypes": {d: _counts(self.verdicts.get(d, Counter())) for d in self.dtypes},
-            "against": {pair: _counts(counter) for pair, counter in sorted(self.against.items())},
+            "against": {
+                pair: _counts(counter) | {"worst_digits": self.least.get(pair)}
+                for pair, counter in sorted(self.against.items())
+            },
+            "refused": dict(sorted(self.refused.items())),
             "layers": [
                 {
                     "op": op,
@@ -151,9 +161,12 @@ def _counts(verdicts: Counter[str]) -> dict[str, int]:
 
 
 def _shown(tensor: TensorAgreement) -> dict[str, Any]:
-    """Return what a report shows of one array; numbers that are not finite become text."""
+    """Return what a report shows of one array; numbers that are not finite, or complex, become text."""
     numbers = {name: getattr(tensor, name) for name in ("digits", "bound", "got", "want", "max_ulp")}
-    plain = {name: x if x is None or abs(x) < float("inf") else str(x) for name, x in numbers.items()}
+    plain = {
+        name: x if x is None or (not isinstance(x, complex) and abs(x) < float("inf")) else f"{x:.7g}"
+        for name, x in numbers.items()
+    }
     return {
         "tensor": tensor.label,
         "op": tensor.op,
@@ -204,6 +217,10 @@ def _input_in_words(graph_input: Mapping[str, Any]) -> str:
         "simplex": " on the simplex",
         "index": f" of indices below {graph_input.get('below')}",
         "distinct": f" of distinct indices below {graph_input.get('below')}",
+        "sign": " of -1 and 1",
+        "positive": " of positive numbers",
+        "probability": " inside (0, 1)",
+        "log_simplex": " of logarithms of a simplex",
     }
     return f"{graph_input['name']} {tuple(graph_input['shape'])}{domains[graph_input.get('domain', 'real')]}"
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from inspect import Parameter
 from pkgutil import iter_modules
 
-from backproof.catalogue.row import Chooser, Draw, Need, Row
+from backproof.catalogue.row import Chooser, Convention, Draw, Need, Row
 from reference.architecture import Node
 from reference.ops import parameters_of
 from reports import Facts
@@ -29,8 +29,8 @@ def rows() -> Mapping[str, Row]:
     return {row.op: row for row in sorted(found, key=lambda row: row.op)}
 
 
-def convention(node: Node) -> Mapping[str, str]:
-    """Parameters whose gradient is, by torch's convention, not the derivative: ``{parameter: reason}``."""
+def convention(node: Node) -> Convention:
+    """Parameters, and inputs by number, whose gradient is by torch's convention not the derivative, with the reason."""
     row = rows().get(node.op)
     return row.convention(node.arguments) if row and row.convention else {}
 

@@ -1,8 +1,8 @@
-"""Rows of the activations."""
+"""Rows of the activations that are curves."""
 
 from __future__ import annotations
 
-from backproof.catalogue.row import Chooser, Draw, Row, Shape, axis
+from backproof.catalogue.row import Chooser, Draw, Row, Shape
 
 ANY = (2, 3, 4, 1)
 """Ranks of the first input: activations take all."""
@@ -13,14 +13,14 @@ def plain(choose: Chooser, shape: Shape, training: bool) -> Draw:
     return Draw()
 
 
-def leaky_relu(choose: Chooser, shape: Shape, training: bool) -> Draw:
-    """Slopes 0 (a ReLU), 1 (no kink), negative (a bend back)."""
-    return Draw({"negative_slope": choose.one_of((0.01, 0.3, 0.0, 1.0, -0.5))})
-
-
 def elu(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """Alpha 1 (smooth), others (a kink at 0), 0 and negative ones."""
     return Draw({"alpha": choose.one_of((1.0, 0.5, 2.0, 0.0, -1.0))})
+
+
+def celu(choose: Chooser, shape: Shape, training: bool) -> Draw:
+    """Bent soon, late, and upwards."""
+    return Draw({"alpha": choose.one_of((1.0, 0.25, 3.0, -8.0))})
 
 
 def gelu(choose: Chooser, shape: Shape, training: bool) -> Draw:
@@ -33,17 +33,21 @@ def softplus(choose: Chooser, shape: Shape, training: bool) -> Draw:
     return Draw({"beta": choose.one_of((1.0, 5.0, 0.25, -1.5)), "threshold": choose.one_of((20.0, 0.6))})
 
 
-def along_axis(choose: Chooser, shape: Shape, training: bool) -> Draw:
-    """Any axis, from either end, one of a single element included; torch's implicit choice."""
-    return Draw({"dim": choose.one_of((axis(choose, shape), None))})
+def glu(choose: Chooser, shape: Shape, training: bool) -> Draw | None:
+    """Any axis that can be halved, from either end; most often the last one."""
+    rank = len(shape)
+    even = [dim for i in reversed(range(rank)) for dim in (i - rank, i) if shape[i] % 2 == 0]
+    return Draw({"dim": choose.one_of(even)}) if even else None
 
 
 ROWS = (
-    *(Row(op, ANY, plain) for op in ("ReLU", "Sigmoid", "SiLU", "Tanh")),
+    *(
+        Row(op, ANY, plain)
+        for op in ("LogSigmoid", "Mish", "SELU", "Sigmoid", "SiLU", "Softsign", "Tanh", "Tanhshrink")
+    ),
+    Row("CELU", ANY, celu),
     Row("ELU", ANY, elu),
     Row("GELU", ANY, gelu),
-    Row("LeakyReLU", ANY, leaky_relu),
-    Row("LogSoftmax", ANY, along_axis),
-    Row("Softmax", ANY, along_axis),
+    Row("GLU", ANY, glu),
     Row("Softplus", ANY, softplus),
 )

@@ -10,4 +10,10 @@ def dropout(choose: Chooser, shape: Shape, training: bool) -> Draw:
     return Draw({"p": choose.one_of((0.5, 0.3, 0.0, 0.9, 1.0))})
 
 
-ROWS = (Row("Dropout", (2, 1, 3, 4), dropout),)
+ROWS = (
+    *(Row(op, (2, 1, 3, 4), dropout) for op in ("Dropout", "AlphaDropout")),
+    Row("Dropout1d", (3, 2), dropout),
+    Row("Dropout2d", (4, 3, 2), dropout),
+    Row("Dropout3d", (5, 4), dropout),
+    Row("FeatureAlphaDropout", (4, 2, 3, 5), dropout),
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backproof.catalogue.row import Chooser, Draw, Need, Row, Shape
+from backproof.catalogue.row import Chooser, Convention, Draw, Need, Row, Shape
 
 LIMITS = "max_norm is refused: it would rewrite the weight in forward, and no layer changes what it was given"
 BAG_LIMITS = f"{LIMITS}; scale_grad_by_freq is not compared: PyTorch divides by the count of another row"
@@ -60,12 +60,12 @@ def flat_index(choose: Chooser, shape: Shape) -> Need:
     return Need(shape[: choose.integer(1, 2)], "index", below=USED)
 
 
-def scaled(arguments: Mapping[str, Any]) -> Mapping[str, str]:
+def scaled(arguments: Mapping[str, Any]) -> Convention:
     """Of a bag the frequency alone: padding is left out in forward, too."""
     return {"weight": FREQUENCY} if arguments.get("scale_grad_by_freq") else {}
 
 
-def convention(arguments: Mapping[str, Any]) -> Mapping[str, str]:
+def convention(arguments: Mapping[str, Any]) -> Convention:
     """The gradient of the weight that torch changes on purpose."""
     reasons = []
     if arguments.get("padding_idx") is not None:

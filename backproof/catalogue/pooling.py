@@ -48,7 +48,7 @@ def lp_pool(rank: int, choose: Chooser, shape: Shape, training: bool) -> Draw:
     kept: dict[str, Any] = {name: arguments[name] for name in ("kernel_size", "stride")}
     if choose.boolean():
         kept["stride"] = None
-    first = None if p % 2 == 0 else Need(shape, "unit")
+    first = None if p % 2 == 0 else Need(shape, "positive")
     return Draw({"norm_type": p, **kept, "ceil_mode": choose.boolean()}, first=first)
 
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeAlias, TypeVar
 from reference.architecture import Domain
 
 Shape: TypeAlias = tuple[int, ...]
+Convention: TypeAlias = Mapping[str | int, str]
 T = TypeVar("T")
 
 
@@ -68,8 +69,8 @@ class Row:
         The first input, where it is not a real tensor (an index for Embedding) or few shapes will do:
         ``first(chooser, shape)``, the shape being that of the latest node.
     convention
-        For arguments with which the gradient of a parameter is by definition not the derivative:
-        ``convention(arguments)`` gives ``{parameter: reason}``.
+        For arguments with which the gradient of a parameter or an input is by definition not the derivative:
+        ``convention(arguments)`` gives ``{parameter: reason}`` or ``{number of the input: reason}``.
     loss
         A loss ends a branch: its scalar is not fed on, except into Add.
     limits
@@ -80,7 +81,7 @@ class Row:
     ranks: tuple[int, ...]
     draw: Callable[[Chooser, Shape, bool], Draw | None]
     first: Callable[[Chooser, Shape], Need] | None = None
-    convention: Callable[[Mapping[str, Any]], Mapping[str, str]] | None = None
+    convention: Callable[[Mapping[str, Any]], Convention] | None = None
     loss: bool = False
     limits: str = ""
 

@@ -1,11 +1,11 @@
-"""Activations: element by element, and the softmaxes along an axis."""
+"""Activations that are curves, element by element, and GLU, which gates one half of an axis with the other."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import pi, sqrt
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy.special import ndtr
@@ -13,17 +13,26 @@ from scipy.special import ndtr
 from impl.layer import Array, Gradients, Layer, Noise, Step, reject
 
 __all__ = [
+    "CELU",
     "ELU",
     "GELU",
-    "LeakyReLU",
-    "LogSoftmax",
-    "ReLU",
+    "GLU",
+    "SELU",
+    "LogSigmoid",
+    "Mish",
     "SiLU",
     "Sigmoid",
-    "Softmax",
     "Softplus",
+    "Softsign",
     "Tanh",
+    "Tanhshrink",
 ]
+
+SELU_ALPHA, SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
+"""With these, layers of SELUs keep mean 0 and variance 1: Klambauer et al., NIPS 30 (2017), section 2."""
+
+FRACTIONS = 12
+"""So many terms of the continued fraction of tanh are exact to a longdouble's last digit where |x| is below 1.5."""
 
 
 def sigmoid(x: Array) -> tuple[Array, Array]:
@@ -44,19 +53,6 @@ def softplus(x: Array) -> Array:
     return np.where(positive, x, 0) + np.log1p(np.exp(np.where(positive, -x, x)))
 
 
-def softmax(x: Array, axis: int) -> Array:
-    """Return ``exp(x) / sum exp(x)`` along an axis; the shift by the maximum is a constant that cancels."""
-    e = np.exp(x - x.real.max(axis, keepdims=True, initial=-np.inf))
-    return np.asarray(e / e.sum(axis, keepdims=True))
-
-
-def log_softmax(x: Array, axis: int) -> Array:
-    """Return ``x - log sum exp(x)`` along an axis."""
-    z = x - x.real.max(axis, keepdims=True, initial=-np.inf)
-    with np.errstate(divide="ignore"):  # the sum over an empty axis is 0
-        return np.asarray(z - np.log(np.exp(z).sum(axis, keepdims=True)))
-
-
 class _Elementwise(Layer):
     """An activation that acts on each element alone. Shapes: x and y ``(*)``."""
 
@@ -69,37 +65,15 @@ class _Elementwise(Layer):
         return Step(np.asarray(y), lambda g: Gradients((np.asarray(back(g)),)), branches=tuple(branches))
 
 
-@dataclass(frozen=True, eq=False)
-class ReLU(_Elementwise):
-    """``y = max(x, 0)``; backward ``dE/dx = g [x > 0]``, and 0 at x = 0, as torch chooses.
-
-    Source: Nair and Hinton, ICML (2010).
-    """
-
-    inplace: bool = False
-
-    def curve(self, x: Array) -> Any:
-        off = x.real <= 0  # not the complement of x > 0: a NaN passes on, as in torch
-        return np.where(off, 0, x), lambda g: np.where(off, 0, g), off
-
-
-@dataclass(frozen=True, eq=False)
-class LeakyReLU(_Elementwise):
-    """``y = x`` where x > 0, else ``a x``, a the negative slope; backward the same on g, slope a at x = 0.
-
-    Source: Maas, Hannun and Ng, ICML workshop (2013).
-    """
-
-    negative_slope: float = 0.01
-    inplace: bool = False
-
-    def curve(self, x: Array) -> Any:
-        on = x.real > 0
-        return (
-            np.where(on, x, x * self.negative_slope),
-            lambda g: np.where(on, g, g * self.negative_slope),
-            on,
-        )
+def exponential_unit(x: Array, alpha: float, scale: float, steepness: float) -> Any:
+    """Return the curve ``scale x`` where x > 0, else ``scale alpha (exp(steepness x) - 1)``, of which 0 is part."""
+    on = x.real > 0
+    low = np.where(on, 0, steepness * x)
+    return (
+        np.where(on, scale * x, scale * alpha * np.expm1(low)),
+        lambda g: np.where(on, g * scale, g * (scale * alpha * steepness * np.exp(low))),
+        on,
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,13 +87,38 @@ class ELU(_Elementwise):
     inplace: bool = False
 
     def curve(self, x: Array) -> Any:
-        on = x.real > 0
-        low = np.where(on, 0, x)
-        return (
-            np.where(on, x, self.alpha * np.expm1(low)),
-            lambda g: np.where(on, g, g * (self.alpha * np.exp(low))),
-            on,
-        )
+        return exponential_unit(x, self.alpha, 1, 1)
+
+
+@dataclass(frozen=True, eq=False)
+class CELU(_Elementwise):
+    """``y = x`` where x > 0, else ``alpha (exp(x / alpha) - 1)``; backward ``g``, else ``g exp(x / alpha)``.
+
+    Source: Barron, arXiv:1704.07483: an ELU without a kink, whatever alpha.
+    """
+
+    alpha: float = 1.0
+    inplace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.alpha == 0:
+            raise reject(self, "alpha", self.alpha, "another number than 0")
+
+    def curve(self, x: Array) -> Any:
+        return exponential_unit(x, self.alpha, 1, 1 / self.alpha)
+
+
+@dataclass(frozen=True, eq=False)
+class SELU(_Elementwise):
+    """``y = s x`` where x > 0, else ``s a (exp(x) - 1)``; backward ``g s``, else ``g s a exp(x)``, at 0 too.
+
+    Source: Klambauer et al., NIPS 30 (2017), eq. 2.
+    """
+
+    inplace: bool = False
+
+    def curve(self, x: Array) -> Any:
+        return exponential_unit(x, SELU_ALPHA, SELU_SCALE, 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,9 +128,23 @@ class Sigmoid(_Elementwise):
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), eq. 2 and 5.
     """
 
+    holomorphic: ClassVar[bool] = True
+
     def curve(self, x: Array) -> Any:
         y, slope = sigmoid(x)
-        return y, lambda g: g * slope
+        return y, lambda g: g * slope.conj()
+
+
+@dataclass(frozen=True, eq=False)
+class LogSigmoid(_Elementwise):
+    """``y = log s(x) = -log(1 + exp(-x))``, s the sigmoid; backward ``dE/dx = g s(-x)``.
+
+    Source: the derivative of log s is ``s (1 - s) / s = 1 - s(x) = s(-x)``, in which nothing cancels.
+    """
+
+    def curve(self, x: Array) -> Any:
+        slope, _ = sigmoid(-x)
+        return -softplus(-x), lambda g: g * slope
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +154,33 @@ class Tanh(_Elementwise):
     Source: LeCun et al., Efficient BackProp (1998), section 4.4.
     """
 
+    holomorphic: ClassVar[bool] = True
+
     def curve(self, x: Array) -> Any:
         y, slope = tanh(x)
-        return y, lambda g: g * slope
+        return y, lambda g: g * slope.conj()
+
+
+@dataclass(frozen=True, eq=False)
+class Tanhshrink(_Elementwise):
+    """``y = x - tanh x``; backward ``dE/dx = g tanh^2 x``, for ``1 - (1 - t^2) = t^2``.
+
+    Near 0 the difference, about ``x^3 / 3``, would lose its digits. There ``tanh x = x / (1 + c)`` with Lambert's
+    continued fraction ``c = x^2 / (3 + x^2 / (5 + ...))``, so ``y = x c / (1 + c)``, in which nothing cancels.
+
+    Source: NIST Digital Library of Mathematical Functions, eq. 4.39.1, for the fraction.
+    """
+
+    holomorphic: ClassVar[bool] = True
+
+    def curve(self, x: Array) -> Any:
+        t = np.tanh(x)
+        near = (np.abs(x.real) < 1) & (np.abs(x.imag) < 1)  # where both forms hold: no branch of the function
+        z = np.where(near, x, 0)
+        c = z * z / (2 * FRACTIONS + 1)
+        for odd in range(2 * FRACTIONS - 1, 1, -2):
+            c = z * z / (odd + c)
+        return np.where(near, z * c / (1 + c), x - t), lambda g: g * (t * t).conj()
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,6 +224,29 @@ class SiLU(_Elementwise):
 
 
 @dataclass(frozen=True, eq=False)
+class Mish(_Elementwise):
+    """``y = x t``, ``t = tanh log(1 + exp(x))``; backward ``g (t + x t')``.
+
+    With ``u = (1 + exp(x))^2`` this is ``t = (u - 1) / (u + 1)``. Multiplied out in powers of ``e = exp(-|x|)``,
+    nothing cancels or overflows: ``t = n / d``, with ``n = e (e + 2)`` and ``d = n + 2`` where x < 0, else
+    ``n = 1 + 2 e`` and ``d = n + 2 e^2``; and ``t' = 4 e (1 + e) / d^2``, with another factor e where x >= 0.
+
+    Source: Misra, BMVC (2020).
+    """
+
+    inplace: bool = False
+
+    def curve(self, x: Array) -> Any:
+        negative = x.real < 0
+        e = np.exp(np.where(negative, x, -x))
+        n = np.where(negative, e * (e + 2), 1 + 2 * e)
+        d = n + np.where(negative, 2, 2 * e * e)
+        t = n / d
+        slope = np.where(negative, e, e * e) * (4 * (1 + e)) / (d * d)
+        return x * t, lambda g: g * (t + x * slope)
+
+
+@dataclass(frozen=True, eq=False)
 class Softplus(_Elementwise):
     """``y = log(1 + exp(beta x)) / beta``, but y = x where ``beta x > threshold``; backward ``g s(beta x)``, g there.
 
@@ -205,54 +265,36 @@ class Softplus(_Elementwise):
         return np.where(linear, x, softplus(z) / self.beta), lambda g: np.where(linear, g, g * slope), linear
 
 
-class _AlongAxis(Layer):
-    """What the softmaxes share: which axis is meant."""
+@dataclass(frozen=True, eq=False)
+class Softsign(_Elementwise):
+    """``y = x / (1 + |x|)``; backward ``dE/dx = g / (1 + |x|)^2``, NaN where y is.
 
-    dim: int | None
+    Source: Turian, Bergstra and Bengio, NAACL-HLT (2009).
+    """
 
-    def axis(self, x: Array) -> int:
-        """Return ``dim``, or what torch takes for None: 0 for rank 0, 1 and 3, else 1."""
-        if self.dim is None:
-            return 0 if x.ndim in (0, 1, 3) else 1
-        rank = max(x.ndim, 1)
-        if not -rank <= self.dim < rank:
+    def curve(self, x: Array) -> Any:
+        negative = x.real < 0
+        s = 1 / (1 + np.where(negative, -x, x))
+        y = x * s
+        return y, lambda g: g * (s * s + 0 * y), negative
+
+
+@dataclass(frozen=True, eq=False)
+class GLU(Layer):
+    """``y = a s(b)``, a and b the halves of x along ``dim``, s the sigmoid; backward ``g s`` and ``g a s (1 - s)``.
+
+    Shapes: x ``(*, 2 n, *)``, y ``(*, n, *)``.
+
+    Source: Dauphin, Fan, Auli and Grangier, ICML (2017), eq. 1.
+    """
+
+    dim: int = -1
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        if not -x.ndim <= self.dim < x.ndim:
             raise reject(self, "dim", self.dim, f"an axis of its input {x.shape}")
-        return self.dim
-
-
-@dataclass(frozen=True, eq=False)
-class Softmax(_AlongAxis):
-    """``y = exp(x) / sum exp(x)`` along ``dim``; backward ``dE/dx = y (g - sum g y)``. Shapes: ``(*)``.
-
-    Source: Bridle, NIPS 2 (1989).
-    """
-
-    dim: int | None = None
-
-    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        axis = self.axis(x)
-        y = softmax(x, axis)
-
-        def backward(g: Array) -> Gradients:
-            return Gradients((np.asarray(y * (g - (g * y).sum(axis, keepdims=True))),))
-
-        return Step(y, backward)
-
-
-@dataclass(frozen=True, eq=False)
-class LogSoftmax(_AlongAxis):
-    """``y = x - log sum exp(x)`` along ``dim``; backward ``dE/dx = g - exp(y) sum g``. Shapes: ``(*)``.
-
-    Source: as Softmax; the logarithm is taken before the division, so that no digit is lost.
-    """
-
-    dim: int | None = None
-
-    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        axis = self.axis(x)
-        y = log_softmax(x, axis)
-
-        def backward(g: Array) -> Gradients:
-            return Gradients((np.asarray(g - np.exp(y) * g.sum(axis, keepdims=True)),))
-
-        return Step(y, backward)
+        if x.shape[self.dim] % 2:
+            raise reject(self, "the shape of its input", x.shape, f"an even size along axis {self.dim}")
+        a, b = np.split(x, 2, self.dim)
+        s, slope = sigmoid(b)
+        return Step(a * s, lambda g: Gradients((np.concatenate((g * s, g * a * slope), self.dim),)))

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
-from impl.layers.activation import softmax
 from impl.layers.dropout import Dropout
 from impl.layers.linear import matrix_gradient
+from impl.layers.softmax import softmax
 
 __all__ = ["MultiheadAttention"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -32,6 +33,8 @@ class Linear(Layer):
 
     Source: Rumelhart, Hinton and Williams, Nature 323 (1986), eq. 4-7.
     """
+
+    holomorphic: ClassVar[bool] = True
 
     in_features: int
     out_features: int
@@ -62,7 +65,7 @@ class Linear(Layer):
             gradients = {"weight": matrix_gradient(g, x)}
             if self.bias:
                 gradients["bias"] = np.asarray(g.sum(axis=tuple(range(g.ndim - 1))))
-            return Gradients((g @ weight,), gradients)
+            return Gradients((g @ weight.conj(),), gradients)
 
         return Step(y, backward)
 
@@ -131,6 +134,8 @@ class Bilinear(Layer):
 class Identity(Layer):
     """``y = x``, whatever arguments it is given; backward hands g on."""
 
+    holomorphic: ClassVar[bool] = True
+
     def __init__(self, *args: object, **kwargs: object) -> None:
         """Take and ignore any arguments, as torch's does."""
 
@@ -144,6 +149,8 @@ class Flatten(Layer):
 
     Shapes: x ``(*, S_start, ..., S_end, *)``, y ``(*, S_start ... S_end, *)``.
     """
+
+    holomorphic: ClassVar[bool] = True
 
     start_dim: int = 1
     end_dim: int = -1

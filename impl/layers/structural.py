@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
+from typing import ClassVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ def fold(gradient: Array, shape: Shape) -> Array:
 class Add(Layer):
     """``y = x_1 + x_2 + ...`` with broadcasting; backward hands g to every summand, summed where it was repeated."""
 
+    holomorphic: ClassVar[bool] = True
+
     def forward(self, parameters: Mapping[str, Array], *xs: Array, training: bool = True, noise: Noise = None) -> Step:
         y = reduce(np.add, xs)
         return Step(np.asarray(y), lambda g: Gradients(tuple(fold(g, x.shape) for x in xs)))
@@ -33,6 +36,8 @@ class Add(Layer):
 @dataclass(frozen=True, eq=False)
 class Mul(Layer):
     """``y = a b`` element by element with broadcasting (gating); backward: ``g b`` and ``g a``."""
+
+    holomorphic: ClassVar[bool] = True
 
     def forward(
         self,
@@ -43,12 +48,14 @@ class Mul(Layer):
         training: bool = True,
         noise: Noise = None,
     ) -> Step:
-        return Step(np.asarray(a * b), lambda g: Gradients((fold(g * b, a.shape), fold(g * a, b.shape))))
+        return Step(np.asarray(a * b), lambda g: Gradients((fold(g * b.conj(), a.shape), fold(g * a.conj(), b.shape))))
 
 
 @dataclass(frozen=True, eq=False)
 class MatMul(Layer):
     """``Y = A B`` for ``(*, N, K)`` and ``(*, K, M)``, leading axes broadcast; backward: ``G B^T`` and ``A^T G``."""
+
+    holomorphic: ClassVar[bool] = True
 
     def forward(
         self,
@@ -63,7 +70,8 @@ class MatMul(Layer):
             raise reject(self, "the shapes of its inputs", (a.shape, b.shape), "(*, N, K) and (*, K, M)")
 
         def backward(g: Array) -> Gradients:
-            return Gradients((fold(g @ b.swapaxes(-1, -2), a.shape), fold(a.swapaxes(-1, -2) @ g, b.shape)))
+            left, right = (x.swapaxes(-1, -2).conj() for x in (a, b))
+            return Gradients((fold(g @ right, a.shape), fold(left @ g, b.shape)))
 
         return Step(a @ b, backward)
 
@@ -71,6 +79,8 @@ class MatMul(Layer):
 @dataclass(frozen=True, eq=False)
 class Cat(Layer):
     """Concatenate along ``dim``; backward cuts g where the pieces met."""
+
+    holomorphic: ClassVar[bool] = True
 
     dim: int = 0
 
@@ -82,6 +92,8 @@ class Cat(Layer):
 @dataclass(frozen=True, eq=False)
 class Chunk(Layer):
     """Cut into at most ``chunks`` pieces of equal size along ``dim``, the last one smaller, as torch.chunk does."""
+
+    holomorphic: ClassVar[bool] = True
 
     chunks: int
     dim: int = 0
@@ -106,6 +118,8 @@ class Chunk(Layer):
 class Reshape(Layer):
     """The same numbers, in C order, in another ``shape`` (one size may be -1); backward shapes g back."""
 
+    holomorphic: ClassVar[bool] = True
+
     shape: tuple[int, ...]
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
@@ -119,6 +133,8 @@ class Reshape(Layer):
 class Transpose(Layer):
     """Swap the axes ``dim0`` and ``dim1``; backward swaps them back."""
 
+    holomorphic: ClassVar[bool] = True
+
     dim0: int
     dim1: int
 
@@ -129,6 +145,8 @@ class Transpose(Layer):
 @dataclass(frozen=True, eq=False)
 class Mean(Layer):
     """Mean over ``dim`` (one axis, several, or None for all); backward spreads ``g / n`` over what was averaged."""
+
+    holomorphic: ClassVar[bool] = True
 
     dim: int | tuple[int, ...] | None = None
     keepdim: bool = False

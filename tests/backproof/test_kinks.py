@@ -2,7 +2,7 @@
 
 from unittest.mock import patch
 
-from backproof import generator
+from backproof import generator, verify
 from backproof.generator import MOVES, away_from_kinks
 from reference import Architecture, Input, Node
 
@@ -27,3 +27,8 @@ def test_kinks_that_are_hit_on_purpose_stay_hit() -> None:
     ties = Architecture((Input("x", (16, 4), "ties"),), (Node("a", "ReLU", {}, ("x",)),), ("a",), 7)
     with patch.object(generator, "MARGIN", 2.0**-9):
         assert away_from_kinks(ties) == ties
+
+
+def test_kinks_that_are_hit_on_purpose_stay_hit_on_the_way_back() -> None:
+    ties = Architecture((Input("x", (16, 4), "ties"),), (Node("a", "Hardtanh", {}, ("x",)),), ("a",), 8)
+    assert {tensor.verdict for tensor in verify(ties, dtype="float32").tensors} == {"agree"}

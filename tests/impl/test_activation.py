@@ -1,6 +1,4 @@
-"""Activations: what the catalogue's properties cannot see."""
-
-from contextlib import nullcontext
+"""Activations that are curves: what the catalogue's properties cannot see."""
 
 import numpy as np
 import pytest
@@ -8,20 +6,22 @@ import torch
 
 import impl
 
+SMOOTH = ["CELU", "ELU", "LogSigmoid", "Mish", "SELU", "Sigmoid", "SiLU", "Softplus", "Softsign", "Tanhshrink"]
 
-def beside_torch(op: str, x: np.ndarray, **arguments: float):
+
+def beside_torch(op: str, x: np.ndarray, *arguments: float, **named: float):
     """Run a layer beside torch's, forward and backward; return its step."""
     tensor = torch.tensor(x, requires_grad=True)
-    wanted = getattr(torch.nn, op)(**arguments)(tensor)
-    wanted.sum().backward()
-    step = getattr(impl, op)(**arguments).forward({}, x)
+    wanted = getattr(torch.nn, op)(*arguments, **named)(tensor)
+    cotangent = np.cos(np.arange(wanted.numel())).reshape(wanted.shape)
+    wanted.backward(torch.tensor(cotangent))
+    step = getattr(impl, op)(*arguments, **named).forward({}, x)
     np.testing.assert_allclose(step.output, wanted.detach().numpy(), rtol=1e-12)
-    got = step.backward(np.ones_like(x)).inputs[0]
-    np.testing.assert_allclose(got, tensor.grad.numpy(), rtol=1e-12, atol=1e-15)
+    np.testing.assert_allclose(step.backward(cotangent).inputs[0], tensor.grad.numpy(), rtol=1e-12, atol=1e-15)
     return step
 
 
-@pytest.mark.parametrize("op", ["ELU", "LeakyReLU", "ReLU", "Sigmoid", "SiLU", "Softplus"])
+@pytest.mark.parametrize("op", SMOOTH)
 def test_far_from_zero_nothing_overflows(op):
     with np.errstate(over="raise", invalid="raise"):
         beside_torch(op, np.array([-1e4, -2, 0, 2, 1e4]))
@@ -32,17 +32,52 @@ def test_softplus_jumps_behind_its_threshold_not_at_it():
     np.testing.assert_array_equal(step.branches, [[False, False, True]])
 
 
-@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
-@pytest.mark.parametrize(("shape", "dim"), [((), None), ((), 0), ((), -1), ((0, 3), 0), ((0,), None)])
-def test_a_softmax_of_a_number_and_of_nothing(op, shape, dim):
-    x = np.ones(shape)
-    with pytest.warns(UserWarning, match="Implicit dimension") if dim is None else nullcontext():
-        wanted = getattr(torch.nn, op)(dim)(torch.tensor(x)).numpy()
-    step = getattr(impl, op)(dim).forward({}, x)
-    np.testing.assert_array_equal(step.output, wanted)
-    assert step.backward(x).inputs[0].shape == shape
+@pytest.mark.parametrize("alpha", [2.0, -2.0])
+def test_celu_bends_down_or_up(alpha):
+    step = beside_torch("CELU", np.array([-3.0, -1.0, 0.0, 1.0]), alpha)
+    np.testing.assert_array_equal(step.branches, [[False, False, False, True]])
 
 
-@pytest.mark.parametrize("op", ["Softmax", "LogSoftmax"])
-def test_each_row_is_shifted_by_its_own_maximum(op):
-    beside_torch(op, np.array([[1e3, 1e3 + 1], [0, 1], [-1e3, -1e3 + 1]]), dim=1)
+def test_tanhshrink_keeps_its_digits_near_zero_and_where_its_two_forms_meet():
+    x = np.array([-1e-3, -1e-9, 0, 1e-200, 1e-9, 1e-3])
+    step = impl.Tanhshrink().forward({}, x)
+    np.testing.assert_allclose(step.output, x**3 / 3 - 2 * x**5 / 15 + 17 * x**7 / 315, rtol=1e-15, atol=0)
+    np.testing.assert_allclose(step.backward(np.ones(6)).inputs[0], np.tanh(x) ** 2, rtol=1e-15, atol=0)
+    end = np.nextafter(np.longdouble(1), np.longdouble(0))
+    meeting = np.array([-1, -end, end, 1])
+    np.testing.assert_allclose(impl.Tanhshrink().forward({}, meeting).output, meeting - np.tanh(meeting), rtol=1e-18)
+
+
+def test_the_tails_of_logsigmoid_and_mish_are_exponentials():
+    np.testing.assert_allclose(impl.LogSigmoid().forward({}, np.array([40.0])).output, -np.exp([-40.0]), rtol=1e-15)
+    np.testing.assert_allclose(impl.Mish().forward({}, np.array([-40.0])).output, -40 * np.exp([-40.0]), rtol=1e-15)
+
+
+def test_softsign_of_infinity_is_no_number_as_in_torch():
+    with np.errstate(invalid="ignore"):
+        beside_torch("Softsign", np.array([-np.inf, 0, np.inf]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "dim"), [((4,), -1), ((4, 3), 0), ((2, 6, 3), 1), ((2, 6, 3), -2), ((0, 2), 1), ((2, 0), -1)]
+)
+def test_glu_halves_any_axis(shape, dim):
+    beside_torch("GLU", np.arange(np.prod(shape)).reshape(shape) / 4, dim)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (lambda: impl.CELU(0.0), "CELU: alpha is 0.0, wanted another number than 0"),
+        (lambda: impl.GLU().forward({}, np.ones(())), r"GLU: dim is -1, wanted an axis of its input \(\)"),
+        (lambda: impl.GLU(2).forward({}, np.ones((2, 4))), r"GLU: dim is 2, wanted an axis of its input \(2, 4\)"),
+        (lambda: impl.GLU(-3).forward({}, np.ones((2, 4))), r"GLU: dim is -3, wanted an axis of its input \(2, 4\)"),
+        (
+            lambda: impl.GLU(0).forward({}, np.ones((3, 4))),
+            r"GLU: the shape of its input is \(3, 4\), wanted an even size along axis 0",
+        ),
+    ],
+)
+def test_an_error_says_what_came_and_what_was_wanted(wrong, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
+        wrong()

@@ -14,7 +14,9 @@ from . import (
     padding,
     pooling,
     rearrangement,
+    rectifier,
     recurrent,
+    softmax,
     state,
     structural,
 )
@@ -36,7 +38,9 @@ __all__ = [
     "padding",
     "pooling",
     "rearrangement",
+    "rectifier",
     "recurrent",
+    "softmax",
     "state",
     "structural",
 ]

@@ -3,45 +3,9 @@
 import numpy as np
 
 from impl.layer import Gradients
-from impl.layers.activation import sigmoid
+from impl.layers.activation import SELU_ALPHA, SELU_SCALE, sigmoid, softplus
 
 from .planting import Run, bug
-
-
-@bug("ReLU", words="cotangent|upstream", source="haifengl/smile#528")
-def _(run: Run) -> Gradients:
-    """The gradient is overwritten with 0 or 1, the cotangent lost."""
-    return run.input((run.x > 0).astype(run.g.dtype))
-
-
-@bug("ReLU", words="kink|ties|at (exactly )?(0|zero)", source="pytorch/tutorials#269")
-def _(run: Run) -> Gradients:
-    """Gradient 1 at exactly 0, where torch has 0."""
-    return run.input(np.where(run.x < 0, 0, run.g))
-
-
-@bug("ReLU", words="sign of the cotangent|cotangent")
-def _(run: Run) -> Gradients:
-    """The sign of the cotangent decides instead of the sign of the input."""
-    return run.input(np.where(run.g > 0, run.g, 0))
-
-
-@bug("LeakyReLU", words="negative_slope|one side|below (0|zero)", source="chainer/chainer#5898")
-def _(run: Run) -> Gradients:
-    """The sign of the output decides, which is 0 everywhere below 0 if the slope is."""
-    return run.input(np.where(run.y >= 0, run.g, run.g * run.layer.negative_slope))
-
-
-@bug("LeakyReLU", words="negative_slope|one side|below (0|zero)", source="pytorch/pytorch#31938")
-def _(run: Run) -> Gradients:
-    """The sign of the output decides, which is turned if the slope is negative."""
-    return run.input(np.where(run.y > 0, run.g, run.g * run.layer.negative_slope))
-
-
-@bug("LeakyReLU", words="negative_slope", source="deeplearning4j/deeplearning4j#8178")
-def _(run: Run) -> Gradients:
-    """The slope that was asked for is ignored: backward has the default one."""
-    return run.input(np.where(run.x > 0, run.g, run.g * 0.01))
 
 
 @bug("ELU", words="alpha|one side|below (0|zero)|at the output", source="pytorch/pytorch#47671")
@@ -83,13 +47,58 @@ def _(run: Run) -> Gradients:
     return run.again(approximate="none" if run.layer.approximate == "tanh" else "tanh").backward(run.g)
 
 
-@bug("Softmax", words="term|diagonal|Jacobian|keeps to one index", source="deeplearning4j/libnd4j#440")
+@bug("CELU", words="alpha")
 def _(run: Run) -> Gradients:
-    """Only the diagonal of the Jacobian."""
-    return run.input(run.g * run.y * (1 - run.y))
+    """The slope is an ELU's: ``alpha exp(x / alpha)``, which has no 1 / alpha from the chain rule."""
+    alpha = run.layer.alpha
+    return run.input(np.where(run.x > 0, run.g, run.g * alpha * np.exp(np.minimum(run.x, 0) / alpha)))
 
 
-@bug("LogSoftmax", words="term|softmax|cotangent", source="mlpack/mlpack#2360")
+@bug("SELU", words="one side|below (0|zero)|at the output", source="RubixML/ML#427")
 def _(run: Run) -> Gradients:
-    """The softmax is added to the cotangent instead of taken off, times its sum."""
-    return run.input(run.g + np.exp(run.y))
+    """Below 0 the slope is made of y as if it were an ELU's: ``s (y + a)`` instead of ``y + s a``."""
+    return run.input(np.where(run.x > 0, run.g * SELU_SCALE, run.g * SELU_SCALE * (run.y + SELU_ALPHA)))
+
+
+@bug("LogSigmoid", words="at the output|of the output", source="apache/mxnet#20371")
+def _(run: Run) -> Gradients:
+    """The derivative is taken at the output instead of the input."""
+    return run.input(run.g * sigmoid(-run.y)[0])
+
+
+@bug("LogSigmoid", words=r"exp\(y\)")
+def _(run: Run) -> Gradients:
+    """``s(x)`` instead of ``s(-x)``."""
+    return run.input(run.g * sigmoid(run.x)[0])
+
+
+@bug("Mish", words="term|factor|sigmoid|softplus")
+def _(run: Run) -> Gradients:
+    """The softplus inside the tangent is not differentiated: its factor s(x) is missing."""
+    t = np.tanh(softplus(run.x))
+    return run.input(run.g * (t + run.x * (1 - t * t)))
+
+
+@bug("Softsign", words="at the output|of the output", source="apache/mxnet#11827")
+def _(run: Run) -> Gradients:
+    """The derivative is taken at the output instead of the input."""
+    return run.input(run.g / (1 + np.abs(run.y)) ** 2)
+
+
+@bug("Tanhshrink", words="sign")
+def _(run: Run) -> Gradients:
+    """``1 - (1 - t^2)`` is worked out as ``-t^2``."""
+    return run.input(-run.dx)
+
+
+@bug("Tanhshrink", words=r"y\^2")
+def _(run: Run) -> Gradients:
+    """The square of y is taken for that of tanh x."""
+    return run.input(run.g * run.y * run.y)
+
+
+@bug("GLU", words="is zero where")
+def _(run: Run) -> Gradients:
+    """The gate is taken for a constant: its half gets no gradient."""
+    first, second = np.split(run.dx, 2, run.layer.dim)
+    return run.input(np.concatenate((first, 0 * second), run.layer.dim))

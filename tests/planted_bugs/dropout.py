@@ -41,3 +41,33 @@ def _(run: Run) -> Gradients:
 def _(run: Run) -> Gradients:
     """What is kept is not scaled by 1 / (1 - p)."""
     return run.input(np.where(kept(run), run.g, 0))
+
+
+@bug("Dropout1d", words=r"\b1 - p\b|\bp\b|drop")
+def _(run: Run) -> Gradients:
+    """What is kept is scaled twice."""
+    return run.input((run.dx * scale(run)).astype(run.g.dtype))
+
+
+@bug("Dropout2d", words="drop|mask|kept|p=0")
+def _(run: Run) -> Gradients:
+    """The mask is not applied: channels that were dropped get a gradient, too."""
+    return run.input((run.g * scale(run)).astype(run.g.dtype))
+
+
+@bug("Dropout3d", words=r"\b1 - p\b|\bp\b|drop")
+def _(run: Run) -> Gradients:
+    """What is kept is not scaled by 1 / (1 - p)."""
+    return run.input((run.dx / scale(run)).astype(run.g.dtype))
+
+
+@bug("AlphaDropout", words="p is ignored")
+def _(run: Run) -> Gradients:
+    """The p that was asked for is ignored: backward has the default one."""
+    return run.again(p=0.5).backward(run.g) if run.noise else run.right
+
+
+@bug("FeatureAlphaDropout", words="evaluation|p=0")
+def _(run: Run) -> Gradients:
+    """Backward hands the gradient on, in training too."""
+    return run.input(run.g)

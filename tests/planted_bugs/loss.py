@@ -3,7 +3,8 @@
 import numpy as np
 
 from impl.layer import Array, Gradients
-from impl.layers.activation import sigmoid, softmax
+from impl.layers.activation import sigmoid
+from impl.layers.softmax import softmax
 
 from .planting import Run, bug
 

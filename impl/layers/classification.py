@@ -1,0 +1,263 @@
+"""Losses of classes: one of many, or each for itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+
+from impl.layer import Array, Noise, Shape, Step, check_shape, reject
+from impl.layers.activation import sigmoid, softplus
+from impl.layers.loss import Loss, joint_shape, spread
+from impl.layers.softmax import log_softmax
+from impl.layers.structural import fold
+
+__all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "MultiLabelSoftMarginLoss", "NLLLoss"]
+
+LEAST_LOGARITHM, LEAST_VARIANCE = -100.0, float(np.float32(1e-12))
+"""Torch's bounds in BCELoss, of log x, and of ``x (1 - x)`` where it divides, a number that it has in float32."""
+
+
+@dataclass(frozen=True, eq=False)
+class _OfClasses(Loss):
+    """What losses of one class in many share: where the classes are, their weights, which one is meant."""
+
+    weight: Array | None = None
+    ignore_index: int = -100
+    reduction: str = "mean"
+
+    def layout(self, x: Array) -> tuple[int, Shape, Array]:
+        """Return the axis of the classes, the shape of the samples, and the class weights so that they broadcast."""
+        if x.ndim == 0:
+            raise reject(self, "the shape of its input", x.shape, "(C,), (N, C) or (N, C, d1, ...)")
+        axis = min(1, x.ndim - 1)
+        classes = x.shape[axis]
+        weight = np.asarray(np.ones(classes) if self.weight is None else self.weight, x.real.dtype)
+        check_shape(self, "weight", weight, (classes,))
+        return axis, (*x.shape[:axis], *x.shape[axis + 1 :]), weight.reshape(classes, *(1,) * (x.ndim - axis - 1))
+
+    def meant(self, target: Array, axis: int, w: Array) -> tuple[Array, Array]:
+        """Return which class each sample means, one-hot along the axis, and which samples are ignored."""
+        ignored = np.expand_dims(target == self.ignore_index, axis)
+        q = np.expand_dims(target, axis) == np.arange(len(w)).reshape(w.shape)
+        known = q.any(axis) | (target == self.ignore_index)
+        if not known.all():
+            raise reject(self, "a class in its target", int(target[~known].flat[0]), f"0 to {len(w) - 1}")
+        return q, ignored
+
+
+@dataclass(frozen=True, eq=False)
+class NLLLoss(_OfClasses):
+    """``l = -w_t x_t``, of logarithms x of probabilities and the class t that is meant.
+
+    Backward: ``dl/dx_t = -w_t``, and 0 at the other classes. A sample whose class is ``ignore_index`` counts nowhere.
+    The mean divides by the sum of w at the classes that are meant.
+
+    Shapes: input x ``(C,)``, ``(N, C)`` or ``(N, C, d1, d2, ...)``; target ``()``, ``(N,)`` or ``(N, d1, d2, ...)``; l
+    as the target.
+
+    Source: Fisher, Phil. Trans. R. Soc. A 222 (1922), section 6.
+    """
+
+    def forward(
+        self,
+        parameters: Mapping[str, Array],
+        x: Array,
+        target: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
+    ) -> Step:
+        axis, samples, w = self.layout(x)
+        check_shape(self, "its target", target, samples)
+        q, ignored = self.meant(target, axis, w)
+        q = q & ~ignored
+
+        def back(g: Array) -> tuple[Array, None]:
+            return np.where(q, -w * np.expand_dims(g, axis), 0), None
+
+        # What is not meant is not even multiplied: there x may be infinite.
+        return self.reduced(-(w * np.where(q, x, 0)).sum(axis), back, np.where(q, w, 0).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class CrossEntropyLoss(_OfClasses):
+    """``l = -sum_c a_c log softmax(x)_c``, the cross entropy of a distribution and what the scores x say.
+
+    Backward: ``dl/dx_c = softmax(x)_c sum a - a_c``, ``dl/dq = -b log softmax(x)``.
+
+    ``a = w q'`` with class weights w and the target's distribution, smoothed: ``q' = (1 - e) q + e/C``, so
+    ``b = w (1 - e)``. A target of class indices is the q that is 1 at its class; a sample whose index is
+    ``ignore_index`` has a = 0. The mean divides by the sum of w at the classes that are meant, or, for a target of
+    probabilities, by the number of samples.
+
+    Shapes: input x ``(C,)``, ``(N, C)`` or ``(N, C, d1, d2, ...)``; target ``()``, ``(N,)`` or ``(N, d1, d2, ...)`` of
+    class indices, or x's shape of probabilities; l as the target of indices.
+
+    Source: Bridle, NIPS 2 (1989); smoothing: Szegedy et al., CVPR (2016), section 7.
+    """
+
+    label_smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 <= self.label_smoothing <= 1:
+            raise reject(self, "label_smoothing", self.label_smoothing, "a number from 0 to 1")
+
+    def forward(
+        self,
+        parameters: Mapping[str, Array],
+        x: Array,
+        target: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
+    ) -> Step:
+        axis, samples, w = self.layout(x)
+        classes = len(w)
+        indices = target.dtype.kind in "iu"
+        check_shape(self, "its target", target, samples if indices else x.shape)
+        if indices:
+            q, ignored = self.meant(target, axis, w)
+            counted = ~ignored & (q | (self.label_smoothing > 0))
+            count = np.where(ignored, 0, w * q).sum()
+        else:
+            if self.ignore_index >= 0:
+                raise reject(self, "ignore_index", self.ignore_index, "negative for a target of probabilities")
+            ignored = np.zeros((), bool)
+            q, counted, count = target, np.ones((), bool), x.size / max(classes, 1)
+        rest = self.label_smoothing / max(classes, 1)
+        a = np.where(counted, w * (q * w.dtype.type(1 - self.label_smoothing) + w.dtype.type(rest)), 0)
+        log_p = log_softmax(x, axis)
+
+        def back(g: Array) -> tuple[Array, Array | None]:
+            g = np.expand_dims(g, axis)
+            # What is not counted is not even multiplied: a mean over nothing would make it 0 times infinity.
+            grad_x = np.where(ignored, 0, g) * (np.exp(log_p) * a.sum(axis, keepdims=True) - a)
+            return grad_x, None if indices else g * w * (self.label_smoothing - 1) * log_p
+
+        return self.reduced(-(a * np.where(counted, log_p, 0)).sum(axis), back, count)
+
+
+@dataclass(frozen=True, eq=False)
+class BCELoss(Loss):
+    """``l = -w (t log x + (1 - t) log(1 - x))``, the cross entropy of t and the probability x.
+
+    Logarithms are at least -100, so that ``x = 0`` and ``x = 1`` have a loss. Backward:
+    ``dl/dx = w (x - t) / max(x (1 - x), 1e-12)``, a bound of torch's that keeps the slope finite where the loss is
+    flat; ``dl/dt = w (log(1 - x) - log x)``. The weight w of the elements broadcasts to the shape of x.
+
+    Shapes: input x and target t ``(*)``, alike, of numbers from 0 to 1.
+
+    Source: Cox, J. R. Stat. Soc. B 20 (1958).
+    """
+
+    weight: Array | None = None
+    reduction: str = "mean"
+
+    def forward(
+        self,
+        parameters: Mapping[str, Array],
+        x: Array,
+        t: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
+    ) -> Step:
+        check_shape(self, "its target", t, x.shape)
+        for name, array in (("an entry of its input", x.real), ("an entry of its target", t.real)):
+            wrong = array[~((array >= 0) & (array <= 1))]
+            if wrong.size:
+                raise reject(self, name, float(wrong.flat[0]), "a number from 0 to 1")
+        w = spread(self, "weight", np.asarray(1 if self.weight is None else self.weight, x.real.dtype), x.shape)
+        with np.errstate(divide="ignore"):
+            logarithms = np.log(x), np.log1p(-x)
+        bounded = [log.real < LEAST_LOGARITHM for log in logarithms]
+        log_x, log_rest = (np.where(least, LEAST_LOGARITHM, log) for least, log in zip(bounded, logarithms))
+
+        def back(g: Array) -> tuple[Array, Array]:
+            least = max(LEAST_VARIANCE, float(np.finfo(x.real.dtype).tiny))
+            slope = (x - t) / np.where((x * (1 - x)).real < least, x.real.dtype.type(least), x * (1 - x))
+            return np.asarray(g * w * slope), np.asarray(g * w * (log_rest - log_x))
+
+        return self.reduced(np.asarray(-w * (t * log_x + (1 - t) * log_rest)), back, branches=tuple(bounded))
+
+
+@dataclass(frozen=True, eq=False)
+class BCEWithLogitsLoss(Loss):
+    """``l = w ((1 - t) x + a log(1 + exp(-x)))``, ``a = 1 + (p - 1) t``: cross entropy of t and sigmoid(x), stable.
+
+    Backward: ``dl/dx = w (1 - t - a sigmoid(-x))``, ``dl/dt = w ((p - 1) log(1 + exp(-x)) - x)``. The weight w of the
+    elements and the weight p of the positive class broadcast to the shape of x.
+
+    Shapes: input x and target t ``(*)``, alike.
+
+    Source: Cox, J. R. Stat. Soc. B 20 (1958).
+    """
+
+    weight: Array | None = None
+    reduction: str = "mean"
+    pos_weight: Array | None = None
+
+    def forward(
+        self,
+        parameters: Mapping[str, Array],
+        x: Array,
+        t: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
+    ) -> Step:
+        check_shape(self, "its target", t, x.shape)
+        weights = {"weight": self.weight, "pos_weight": self.pos_weight}
+        w, p = (
+            spread(self, name, np.asarray(1 if given is None else given, x.real.dtype), x.shape)
+            for name, given in weights.items()
+        )
+        a = 1 + (p - 1) * t
+        rest = softplus(-x)
+
+        def back(g: Array) -> tuple[Array, Array]:
+            return g * w * (1 - t - a * sigmoid(-x)[0]), g * w * ((p - 1) * rest - x)
+
+        return self.reduced(np.asarray(w * ((1 - t) * x + a * rest)), back)
+
+
+@dataclass(frozen=True, eq=False)
+class MultiLabelSoftMarginLoss(Loss):
+    """``l = 1/C sum_c w_c (t_c log(1 + exp(-x_c)) + (1 - t_c) log(1 + exp(x_c)))``: each class for itself.
+
+    Backward: ``dl/dx_c = w_c ((1 - t_c) sigmoid(x_c) - t_c sigmoid(-x_c)) / C``, ``dl/dt_c = -w_c x_c / C``.
+
+    Shapes: input x ``(C,)`` or ``(*, C)``, the target t and the weight w broadcast with it; l ``(*)``.
+
+    Source: as BCEWithLogitsLoss, whose mean over the classes it is.
+    """
+
+    weight: Array | None = None
+    reduction: str = "mean"
+
+    def forward(
+        self,
+        parameters: Mapping[str, Array],
+        x: Array,
+        t: Array,
+        *,
+        training: bool = True,
+        noise: Noise = None,
+    ) -> Step:
+        if x.ndim == 0:
+            raise reject(self, "the shape of its input", x.shape, "(C,) or (*, C)")
+        w = np.asarray(1 if self.weight is None else self.weight, x.real.dtype)
+        shape = joint_shape(self, x, t, w)
+        axis, classes = x.ndim - 1, x.shape[-1] or nan
+        elements = np.broadcast_to(w * (t * softplus(-x) + (1 - t) * softplus(x)), shape)
+
+        def back(g: Array) -> tuple[Array, Array]:
+            each = np.broadcast_to(np.expand_dims(g / classes, axis) * w, shape)
+            slope = (1 - t) * sigmoid(x)[0] - t * sigmoid(-x)[0]
+            return fold(each * slope, x.shape), fold(-each * x, t.shape)
+
+        return self.reduced(np.asarray(elements.sum(axis) / classes), back)

@@ -1,0 +1,104 @@
+"""Softmaxes: along an axis, positive, and summing to 1 (or the logarithm of that)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from impl.layer import Array, Gradients, Layer, Noise, Step, reject
+
+__all__ = ["LogSoftmax", "Softmax", "Softmax2d", "Softmin"]
+
+
+def softmax(x: Array, axis: int) -> Array:
+    """Return ``exp(x) / sum exp(x)`` along an axis; the shift by the maximum is a constant that cancels."""
+    e = np.exp(x - x.real.max(axis, keepdims=True, initial=-np.inf))
+    return np.asarray(e / e.sum(axis, keepdims=True))
+
+
+def log_softmax(x: Array, axis: int) -> Array:
+    """Return ``x - log sum exp(x)`` along an axis."""
+    z = x - x.real.max(axis, keepdims=True, initial=-np.inf)
+    with np.errstate(divide="ignore"):  # the sum over an empty axis is 0
+        return np.asarray(z - np.log(np.exp(z).sum(axis, keepdims=True)))
+
+
+def both_ways(x: Array, axis: int) -> tuple[Array, Callable[[Array], Array]]:
+    """Return the softmax along an axis, and the function that takes dE/dy to dE/dx."""
+    y = softmax(x, axis)
+    return y, lambda g: np.asarray(y * (g - (g * y).sum(axis, keepdims=True)))
+
+
+class _AlongAxis(Layer):
+    """What the softmaxes share: which axis is meant."""
+
+    dim: int | None
+
+    def axis(self, x: Array) -> int:
+        """Return ``dim``, or what torch takes for None: 0 for rank 0, 1 and 3, else 1."""
+        if self.dim is None:
+            return 0 if x.ndim in (0, 1, 3) else 1
+        rank = max(x.ndim, 1)
+        if not -rank <= self.dim < rank:
+            raise reject(self, "dim", self.dim, f"an axis of its input {x.shape}")
+        return self.dim
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax(_AlongAxis):
+    """``y = exp(x) / sum exp(x)`` along ``dim``; backward ``dE/dx = y (g - sum g y)``. Shapes: ``(*)``.
+
+    Source: Bridle, NIPS 2 (1989).
+    """
+
+    dim: int | None = None
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        y, back = both_ways(x, self.axis(x))
+        return Step(y, lambda g: Gradients((back(g),)))
+
+
+@dataclass(frozen=True, eq=False)
+class Softmin(_AlongAxis):
+    """``y = exp(-x) / sum exp(-x)`` along ``dim``; backward ``dE/dx = -y (g - sum g y)``. Shapes: ``(*)``.
+
+    Source: as Softmax, of -x.
+    """
+
+    dim: int | None = None
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        y, back = both_ways(-x, self.axis(x))
+        return Step(y, lambda g: Gradients((-back(g),)))
+
+
+@dataclass(frozen=True, eq=False)
+class Softmax2d(Layer):
+    """A softmax over the channels at every place: x and y ``(N, C, H, W)`` or ``(C, H, W)``. Backward as Softmax."""
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        if x.ndim not in (3, 4):
+            raise reject(self, "the shape of its input", x.shape, "(N, C, H, W) or (C, H, W)")
+        y, back = both_ways(x, -3)
+        return Step(y, lambda g: Gradients((back(g),)))
+
+
+@dataclass(frozen=True, eq=False)
+class LogSoftmax(_AlongAxis):
+    """``y = x - log sum exp(x)`` along ``dim``; backward ``dE/dx = g - exp(y) sum g``. Shapes: ``(*)``.
+
+    Source: as Softmax; the logarithm is taken before the division, so that no digit is lost.
+    """
+
+    dim: int | None = None
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        axis = self.axis(x)
+        y = log_softmax(x, axis)
+
+        def backward(g: Array) -> Gradients:
+            return Gradients((np.asarray(g - np.exp(y) * g.sum(axis, keepdims=True)),))
+
+        return Step(y, backward)
