@@ -309,6 +309,8 @@ def _check_distinct(graph_input: Input, where: str) -> None:
         raise ArchitectureError(f"{where}: axes: is {axes}, wanted 1 to {rank}")
     if axes is not None and prod(graph_input.shape[-axes:]) > (graph_input.below or 0):
         raise ArchitectureError(f"{where}: below: is {graph_input.below}, too few for distinct {graph_input.shape}")
+    if axes is not None and prod(graph_input.shape[:-axes]) * (graph_input.below or 0) > LIMITS["elements"]:
+        raise ArchitectureError(f"{where}: below: is {graph_input.below}, too many to choose from for each plane")
 
 
 def _check_reference(reference: str, known: set[str], later: set[str], where: str) -> None:

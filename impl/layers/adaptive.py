@@ -35,14 +35,14 @@ class _Adaptive(Layer):
 
     def _counts(self, spatial: Shape) -> Shape:
         wanted = self.output_size
-        sizes: tuple[int | None, ...] = (wanted,) * self.rank if not isinstance(wanted, tuple | list) else tuple(wanted)
+        sizes = tuple(wanted) if isinstance(wanted, tuple | list) else (wanted,) * self.rank
         # torch takes None for one of several axes, not for the only one.
-        if isinstance(wanted, tuple | list) and self.rank > 1:
-            sizes = tuple(n if size is None else size for size, n in zip(sizes, spatial, strict=False))
-        counts = tuple(n for n in sizes if isinstance(n, int | np.integer) and n >= 0)
+        kept = spatial if isinstance(wanted, tuple | list) and self.rank > 1 else (None,) * self.rank
+        found = [n if size is None else size for size, n in zip(sizes, kept)]
+        counts = tuple(n for n in found if isinstance(n, int | np.integer) and n >= 0)
         if not len(counts) == len(sizes) == self.rank:
-            kept = ", or None in a tuple for an axis that stays" if self.rank > 1 else ""
-            raise reject(self, "output_size", wanted, f"{self.rank} integers or a single one, at least 0{kept}")
+            stays = ", or None in a tuple for an axis that stays" if self.rank > 1 else ""
+            raise reject(self, "output_size", wanted, f"{self.rank} integers or a single one, at least 0{stays}")
         return counts
 
     def _windows(self, x: Array) -> list[Array]:

@@ -60,7 +60,7 @@ class _MaxUnpool(Layer):
         if wrong.size:
             raise reject(self, "an element of indices", int(wrong[0]), f"one in [0, {size})")
         planes = prod(x.shape[: -self.rank])
-        at = (np.arange(planes)[:, None], indices.reshape(planes, -1))
+        at = (np.arange(planes)[:, None], indices.reshape(planes, prod(x.shape[-self.rank :])))
         y = np.zeros((planes, size), x.dtype)
         y[at] = x.reshape(at[1].shape)
 

@@ -70,11 +70,14 @@ def _along(n: int, m: int, factor: float | None, mode: str, align_corners: bool,
     """Make the map from n to m elements, computing in the precision in which torch does."""
     i = np.arange(m).astype(dtype)
     scale = np.asarray((n / m) if factor is None else 1 / factor, dtype)
+    # Rounded once, as by the one instruction that torch's compiler makes of it.
+    middle = (scale.astype(np.longdouble) * (i + 0.5) - 0.5).astype(dtype)
     if mode.startswith("nearest"):
+        at = scale * i if mode == "nearest" else np.maximum(middle, 0) + np.float64(0.5)
         # torch rounds to float32 before it takes the floor, whatever the dtype.
-        at = np.floor((scale * (i + (0.5 if mode == "nearest-exact" else 0))).astype(np.float32))
-        return Along(n, np.minimum(at.astype(np.int64), n - 1)[None], np.ones((1, m)))
-    source = i * np.asarray((n - 1) / max(m - 1, 1), dtype) if align_corners else scale * (i + 0.5) - 0.5
+        at = np.floor(at.astype(np.float32)).astype(np.int64)
+        return Along(n, np.minimum(at, n - 1)[None], np.ones((1, m)))
+    source = i * np.asarray((n - 1) / max(m - 1, 1), dtype) if align_corners else middle
     if mode != "bicubic":
         source = i if n == m else np.maximum(source, 0)
     first = np.minimum(np.floor(source).astype(np.int64), n - 1)
