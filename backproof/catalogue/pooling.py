@@ -26,13 +26,18 @@ def max_pool(rank: int, choose: Chooser, shape: Shape, training: bool) -> Draw:
     return Draw(arguments | {"return_indices": choose.boolean(), "ceil_mode": choose.boolean()})
 
 
-def avg_pool(rank: int, choose: Chooser, shape: Shape, training: bool) -> Draw | None:
+def avg_pool(rank: int, choose: Chooser, shape: Shape, training: bool) -> Draw:
     """The same without dilation; every divisor, a negative one included."""
-    arguments = each_axis(choose, shape[-rank:], partial(window, pooling=True, dilations=1))
+
+    def along(choose: Chooser, size: int) -> dict[str, int]:
+        if rank < 3:
+            return window(choose, size, pooling=True, dilations=1)
+        # Over 3 axes torch wants a kernel that fits the input without its padding.
+        drawn = window(choose, size, reach=size // 2, pooling=True, dilations=1)
+        return drawn | {"kernel_size": min(drawn["kernel_size"], size)}
+
+    arguments = each_axis(choose, shape[-rank:], along)
     del arguments["dilation"]
-    # Over 3 axes torch wants a kernel that fits the input without its padding.
-    if rank == 3 and np.any(np.asarray(arguments["kernel_size"]) > shape[-rank:]):
-        return None
     # AvgPool1d takes no None.
     if choose.boolean():
         del arguments["stride"]
