@@ -124,8 +124,8 @@ class Twin:
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
             if not all(x.numel() for x in inputs):  # PyTorch cannot go back through some (docs/findings.md)
                 leaves = [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
-                ends = [y for y in self._call(node, counters, leaves) if y.requires_grad]
-                _gradients([(y, y.detach()) for y in ends], [x for x in leaves if x.requires_grad])
+                ends = [("", y, y.detach()) for y in self._call(node, counters, leaves)]
+                _Forward({}, {}, ends).gradients([x for x in leaves if x.requires_grad])
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
@@ -303,6 +303,10 @@ class Twin:
                 outputs = self._call(node, own, inputs)
             if node.op == "Hardsigmoid" and dtype == "float64" and outputs[0].requires_grad:
                 outputs[0].register_hook(lambda g: g * SIXTH)
+            if not any(
+                y.numel() for y in outputs
+            ):  # of nothing there is no gradient: GroupNorm's is NaN (docs/findings.md)
+                outputs = tuple(y.detach().requires_grad_(y.requires_grad) for y in outputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
             outputs = tuple(disturb(y.view_as(y)) for y in outputs)
             if isinstance(perturb, Blur):

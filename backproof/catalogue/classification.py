@@ -12,7 +12,7 @@ WIDEST = 4
 
 
 def _features(choose: Chooser, shape: Shape) -> Need:
-    """Return a fresh input, not wide in any sense: where a softmax behind a linear map saturates, PyTorch keeps no digit.
+    """Return a fresh input that is not wide: where a softmax behind a linear map saturates, PyTorch keeps no digit.
 
     What is left of its gradient then is smaller than one unit of the terms that cancel in it.
     """
