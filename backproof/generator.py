@@ -149,7 +149,7 @@ class _Growing:
         domain = need.domain
         if domain == "real":
             domain = self.choose.one_of(("real", "real", "real", "ties", "wide"))
-        new = Input(f"x{len(self.inputs)}", need.shape, domain, need.below, need.ignore)
+        new = Input(f"x{len(self.inputs)}", need.shape, domain, need.below, need.ignore, need.axes)
         self.inputs.append(new)
         self.twin.add_input(new)
         if need.domain == "real" and need.shape:

@@ -28,8 +28,8 @@ def _built(architecture: Architecture, in_columns: bool) -> list[str]:
     """Write the constructor, with every node in a line of its own if so wanted."""
     inputs = []
     for i in architecture.inputs:
-        given = {"domain": i.domain if i.domain != "real" else None, "below": i.below, "ignore": i.ignore}
-        inputs.append(_called("Input", (i.name, i.shape), given))
+        given = {name: value for name, value in vars(i).items() if name not in ("name", "shape")}
+        inputs.append(_called("Input", (i.name, i.shape), given | {"domain": i.domain if i.domain != "real" else None}))
     nodes = []
     for n in architecture.nodes:
         rest = {"options": n.options or None, "shares": n.shares}

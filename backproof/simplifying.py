@@ -55,7 +55,7 @@ def _cost(leaf: Any) -> int:
 def _leaves(document: Document) -> Iterator[tuple[Path, Any]]:
     """Yield the numbers, lists and other values of inputs and arguments, each with the way to it."""
     for i, graph_input in enumerate(document["inputs"]):
-        for name in ("shape", "below", "ignore"):
+        for name in ("shape", "below", "ignore", "axes"):
             yield from _within(("inputs", i, name), graph_input.get(name))
     for i, node in enumerate(document["nodes"]):
         for path, _, table in _tables(node):

@@ -19,7 +19,7 @@ SCHEMA = 1
 LIMITS = {"nodes": 1000, "bytes": 4 * 1024 * 1024, "integer": 1 << 16, "elements": 1 << 22, "layers": 64, "depth": 4}
 
 Domain: TypeAlias = Literal[
-    "real", "ties", "wide", "unit", "simplex", "index", "sign", "positive", "probability", "log_simplex"
+    "real", "ties", "wide", "unit", "simplex", "index", "distinct", "sign", "positive", "probability", "log_simplex"
 ]
 DOMAINS: tuple[str, ...] = get_args(Domain)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}\Z")
@@ -42,10 +42,11 @@ class Input:
         zeros, kinks and equal values are common), ``wide`` (standard normal, each entry times 1/100, 1 or 100: where
         curves saturate), ``unit`` (inside [0, 1]), ``simplex`` (positive, sums to 1 over the class axis: axis 1, or 0
         where there is no other), ``index`` (integers in [0, below), some of them ``ignore`` where that is given),
-        ``sign`` (the integers -1 and 1), ``positive`` (from 1/8, some beyond 1), ``probability`` (well inside (0, 1)),
-        ``log_simplex`` (logarithms of positive numbers that sum to 1 over the last axis).
-    below, ignore
-        For ``index`` only.
+        ``distinct`` (the same, but none twice in the last ``axes`` axes taken together), ``sign`` (the integers -1 and
+        1), ``positive`` (from 1/8, some beyond 1), ``probability`` (well inside (0, 1)), ``log_simplex`` (logarithms of
+        positive numbers that sum to 1 over the last axis).
+    below, ignore, axes
+        ``below`` for ``index`` and ``distinct`` only, ``ignore`` for the former, ``axes`` for the latter.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Input:
     domain: Domain = "real"
     below: int | None = None
     ignore: int | None = None
+    axes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -206,7 +208,7 @@ def _fields(document: Any, where: str, known: Mapping[str, Any], required: Seque
 
 
 def _input(entry: Any, position: int) -> Input:
-    known = {"name": str, "shape": list, "domain": str, "below": int, "ignore": int}
+    known = {"name": str, "shape": list, "domain": str, "below": int, "ignore": int, "axes": int}
     fields = _fields(entry, f"inputs[{position}]", known, required=("name", "shape"))
     return Input(**fields | {"shape": tuple(fields["shape"])})
 
@@ -286,10 +288,23 @@ def _check_input(graph_input: Input) -> None:
         raise ArchitectureError(f"{where}: shape: {prod(graph_input.shape)} elements, at most {LIMITS['elements']}")
     if graph_input.domain not in DOMAINS:
         raise ArchitectureError(f"{where}: domain: {_show(graph_input.domain)} is none of {', '.join(DOMAINS)}")
-    if (graph_input.below is not None) != (graph_input.domain == "index"):
-        raise ArchitectureError(f"{where}: below: goes with the domain index, and only with it")
+    if (graph_input.below is not None) != (graph_input.domain in ("index", "distinct")):
+        raise ArchitectureError(f"{where}: below: goes with the domains index and distinct, and only with them")
     if graph_input.below is not None and not 1 <= graph_input.below <= LIMITS["integer"]:
         raise ArchitectureError(f"{where}: below: is {graph_input.below}, wanted 1 to {LIMITS['integer']}")
+    _check_distinct(graph_input, where)
+
+
+def _check_distinct(graph_input: Input, where: str) -> None:
+    axes, rank = graph_input.axes, len(graph_input.shape)
+    if (axes is not None) != (graph_input.domain == "distinct"):
+        raise ArchitectureError(f"{where}: axes: goes with the domain distinct, and only with it")
+    if axes is not None and not 1 <= axes <= rank:
+        raise ArchitectureError(f"{where}: axes: is {axes}, wanted 1 to {rank}")
+    if axes is not None and prod(graph_input.shape[-axes:]) > (graph_input.below or 0):
+        raise ArchitectureError(f"{where}: below: is {graph_input.below}, too few for distinct {graph_input.shape}")
+    if axes is not None and prod(graph_input.shape[:-axes]) * (graph_input.below or 0) > LIMITS["elements"]:
+        raise ArchitectureError(f"{where}: below: is {graph_input.below}, too many to choose from for each plane")
 
 
 def _check_reference(reference: str, known: set[str], later: set[str], where: str) -> None:

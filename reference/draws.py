@@ -13,6 +13,7 @@ from reference.architecture import ArchitectureError
 from reference.run import Array
 
 _BERNOULLI = torch.ops.aten.bernoulli_.float
+_UNIFORM = torch.ops.aten.rand.default
 _RRELU = (torch.ops.aten.rrelu_with_noise.default, torch.ops.aten.rrelu_with_noise_.default)
 
 
@@ -20,8 +21,8 @@ class Draws(TorchDispatchMode):
     """Answers torch's own draws, in the order in which torch makes them.
 
     Without noise it records the shapes that are drawn, in ``shapes``. With noise, a Bernoulli draw is
-    ``noise < p``; it catches the draws inside LSTM and attention, too. RReLU draws a slope for each element that is not
-    positive: ``lower + (upper - lower) noise``.
+    ``noise < p``, and a uniform one the noise itself; it catches the draws inside LSTM and attention, too. RReLU draws
+    a slope for each element that is not positive: ``lower + (upper - lower) noise``.
 
     Raises
     ------
@@ -40,6 +41,10 @@ class Draws(TorchDispatchMode):
         """Let everything pass but draws."""
         if torch.Tag.nondeterministic_seeded not in func.tags:
             return func(*args, **(kwargs or {}))
+        if func is _UNIFORM:
+            self.shapes.append(tuple(args[0]))
+            drawn = func(*args, **(kwargs or {}))
+            return drawn if self._noise is None else drawn.copy_(torch.from_numpy(next(self._noise)))
         if func in _RRELU:
             return self._rrelu(func, *args)
         if func is not _BERNOULLI:

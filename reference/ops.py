@@ -29,9 +29,19 @@ CONTAINERS = frozenset(
     ]
 )
 ON_CPU = frozenset(
-    ["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "MultiLabelMarginLoss", "MultiMarginLoss"]
+    [
+        "AdaptiveLogSoftmaxWithLoss",
+        "CTCLoss",
+        "GaussianNLLLoss",
+        "MultiLabelMarginLoss",
+        "MultiMarginLoss",
+        "PixelShuffle",
+        "PixelUnshuffle",
+    ]
 )
-"""Ops that look at their numbers before they compute, which the meta device has not, or whose shape it gets wrong."""
+"""Ops that look at their numbers before they compute, which the meta device has not, or that differ there: in a shape,
+or in what they cannot go back through.
+"""
 
 SAVES_A_MASK = frozenset(["MultiLabelMarginLoss"])
 """Ops that save floats for the way back which must be 0 or 1."""

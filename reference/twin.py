@@ -103,7 +103,7 @@ class Twin:
 
     def add_input(self, graph_input: Input) -> None:
         """Take in one more input."""
-        dtype = torch.int64 if graph_input.domain in ("index", "sign") else torch.float64
+        dtype = torch.int64 if graph_input.domain in ("index", "distinct", "sign") else torch.float64
         self.outputs[graph_input.name] = (torch.zeros(graph_input.shape, dtype=dtype, device=self.device),)
         self._count(prod(graph_input.shape), f"input {graph_input.name}")
 

@@ -131,7 +131,7 @@ def _ties(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 def _input(rng: np.random.Generator, graph_input: Input) -> Array:
     shape = graph_input.shape
     if graph_input.domain == "ties":
-        return _ties(rng, shape) * (6 if rng.integers(FAR) == 0 else 1)
+        return np.asarray(_ties(rng, shape) * (6 if rng.integers(FAR) == 0 else 1))
     if graph_input.domain == "wide":
         return representable(rng.standard_normal(shape) * 100.0 ** rng.integers(-1, 2, shape))
     if graph_input.domain == "unit":
@@ -143,6 +143,10 @@ def _input(rng: np.random.Generator, graph_input: Input) -> Array:
         index = rng.integers(0, graph_input.below, shape)
         ignored = rng.random(shape) < (0.0 if graph_input.ignore is None else 0.25)
         return np.asarray(np.where(ignored, graph_input.ignore or 0, index), dtype=np.int64)
+    if graph_input.domain == "distinct":
+        planes = (*shape[: -(graph_input.axes or 1)], prod(shape[-(graph_input.axes or 1) :]))
+        choices = np.broadcast_to(np.arange(graph_input.below or 0), (*planes[:-1], graph_input.below or 0))
+        return np.asarray(rng.permuted(choices, axis=-1)[..., : planes[-1]].reshape(shape))
     if graph_input.domain == "sign":
         return np.asarray(2 * rng.integers(0, 2, shape) - 1, dtype=np.int64)
     if graph_input.domain == "positive":

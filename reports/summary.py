@@ -216,6 +216,7 @@ def _input_in_words(graph_input: Mapping[str, Any]) -> str:
         "unit": " in [0, 1]",
         "simplex": " on the simplex",
         "index": f" of indices below {graph_input.get('below')}",
+        "distinct": f" of distinct indices below {graph_input.get('below')}",
         "sign": " of -1 and 1",
         "positive": " of positive numbers",
         "probability": " inside (0, 1)",

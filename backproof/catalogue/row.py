@@ -37,6 +37,7 @@ class Need:
     domain: Domain = "real"
     below: int | None = None
     ignore: int | None = None
+    axes: int | None = None
 
 
 @dataclass(frozen=True)

@@ -1,34 +1,30 @@
-"""Poolings: MaxPool2d, AvgPool2d."""
+"""Poolings whose windows slide: maxima, means and p-norms over 1, 2 and 3 axes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import reduce
-from math import prod
-from typing import Any, ClassVar, NamedTuple
+from math import isinf, prod
+from typing import ClassVar
 
 import numpy as np
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, reject
-from impl.windows import overlap_add, per_axis, windows, with_batch
+from impl.pooling import check_spatial, greatest, mean, plain, sliding, spread, summed, wide
+from impl.windows import per_axis
 
-__all__ = ["AvgPool2d", "MaxPool2d"]
-
-
-class _Axis(NamedTuple):
-    """How windows lie along one axis; ``windows`` of them."""
-
-    size: int
-    kernel: int
-    stride: int
-    padding: int
-    dilation: int
-    windows: int
-
-    def starts(self) -> Array:
-        """Where the windows begin, padding being negative."""
-        return np.arange(self.windows) * self.stride - self.padding
+__all__ = [
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
+    "LPPool1d",
+    "LPPool2d",
+    "LPPool3d",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,30 +42,26 @@ class _Pooling(Layer):
         if self.stride is not None:
             per_axis(self, "stride", self.rank, 1)
 
-    def _axes(self, x: Array, dilation: Shape, ceil_mode: bool) -> list[_Axis]:
-        """Count the windows; with ``ceil_mode`` one more for a rest, unless it begins in the padding behind.
 
-        Raises
-        ------
-        ValueError
-            x has another rank, or no window fits.
-        """
-        axes = []
-        for size, kernel, stride, padding, spread in zip(
-            with_batch(self, x, self.rank).shape[2:],
-            per_axis(self, "kernel_size", self.rank, 1),
-            per_axis(self, "kernel_size" if self.stride is None else "stride", self.rank, 1),
-            per_axis(self, "padding", self.rank, 0),
-            dilation,
-        ):
-            room = size + 2 * padding - spread * (kernel - 1) - 1
-            count = 1 + (-(-room // stride) if ceil_mode else room // stride)
-            if ceil_mode and (count - 1) * stride >= size + padding:
-                count -= 1
-            if size < 1 or count < 1:
-                raise reject(self, "the shape of its input", x.shape, "room for a window along each axis")
-            axes.append(_Axis(size, kernel, stride, padding, spread, count))
-        return axes
+def _strides(layer: _Pooling | _LPPool) -> Shape:
+    return per_axis(layer, "kernel_size" if layer.stride is None else "stride", layer.rank, 1)
+
+
+def _windows(layer: _Pooling | _LPPool, x: Array, padding: Shape, dilation: Shape, ceil_mode: bool) -> list[Array]:
+    """Place the windows along each axis.
+
+    Raises
+    ------
+    ValueError
+        x has another rank, or no window fits.
+    """
+    check_spatial(layer, x, layer.rank, -layer.rank - 1)
+    kernel = per_axis(layer, "kernel_size", layer.rank, 1)
+    sizes = zip(x.shape[-layer.rank :], kernel, _strides(layer), padding, dilation)
+    axes = [sliding(*along, ceil_mode) for along in sizes]
+    if not all(places.size for places in axes):
+        raise reject(layer, "the shape of its input", x.shape, "room for a window along each axis")
+    return axes
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,50 +84,18 @@ class _MaxPool(_Pooling):
         per_axis(self, "dilation", self.rank, 1)
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        lead, spatial = x.shape[: -self.rank], x.shape[-self.rank :]
-        axes = self._axes(x, per_axis(self, "dilation", self.rank, 1), self.ceil_mode)
-        places = self._places(axes)
-        rows = x.reshape(prod(lead), prod(spatial))
-        candidates = rows.real[:, places]
-        winner = candidates.argmax(axis=1)
-        nan = np.isnan(candidates)
-        if nan.any():
-            winner = np.where(nan.any(axis=1), len(places) - 1 - nan[:, ::-1].argmax(axis=1), winner)
-        indices = places[winner, np.arange(places.shape[1])]
-        y = np.take_along_axis(rows, indices, axis=1).reshape(*lead, *(axis.windows for axis in axes))
-
-        def backward(g: Any) -> Gradients:
-            arriving: Array = g[0] if self.return_indices else g
-            gradient = np.zeros(rows.shape, arriving.dtype)
-            np.add.at(gradient, (np.arange(len(rows))[:, None], indices), arriving.reshape(indices.shape))
-            return Gradients((gradient.reshape(x.shape),))
-
-        output = (y, indices.reshape(y.shape)) if self.return_indices else y
-        return Step(output, backward, branches=(indices,))
-
-    def _places(self, axes: list[_Axis]) -> Array:
-        """Where in the flattened input the windows look: ``(elements of the kernel, windows)``.
-
-        Padding stands for a neighbour in its window, which cannot win over itself.
-
-        Raises
-        ------
-        ValueError
-            A window holds nothing but padding: torch answers -inf, with an index beyond the input.
-        """
-        size = prod(axis.size for axis in axes)
-        places = np.zeros((1, 1), dtype=np.int64)
-        for axis in axes:
-            along = np.arange(axis.kernel)[:, None] * axis.dilation + axis.starts()
-            # So far below zero that no later axis brings it back.
-            along = np.where((along >= 0) & (along < axis.size), along, -size)
-            places = places[:, None, :, None] * axis.size + along[:, None]
-            places = places.reshape(-1, places.shape[-2] * axis.windows)
-        first = np.where(places < 0, size, places).min(axis=0)
-        if first.max() == size:
+        padding, dilation = per_axis(self, "padding", self.rank, 0), per_axis(self, "dilation", self.rank, 1)
+        axes = _windows(self, x, padding, dilation, self.ceil_mode)
+        # torch answers -inf there, with an index beyond the input.
+        if any((places.min(axis=0) == size).any() for places, size in zip(axes, x.shape[-self.rank :])):
             raise reject(self, "dilation", self.dilation, "one with which every window meets the input")
-        places = np.maximum.accumulate(places, axis=0)
-        return np.where(places < 0, first, places)
+        return greatest(x, axes, self.return_indices)
+
+
+class MaxPool1d(_MaxPool):
+    """Maximum over windows of ``(N, C, L)`` or ``(C, L)``."""
+
+    rank = 1
 
 
 class MaxPool2d(_MaxPool):
@@ -144,12 +104,18 @@ class MaxPool2d(_MaxPool):
     rank = 2
 
 
+class MaxPool3d(_MaxPool):
+    """Maximum over windows of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
+
+    rank = 3
+
+
 @dataclass(frozen=True, eq=False)
 class _AvgPool(_Pooling):
     """The mean of each window: ``y = sum x / divisor``; backward adds ``g / divisor`` to its elements.
 
     Shapes: x ``(N, C, *spatial)`` or without N; y likewise, with the number of windows along each axis. The
-    divisor is ``divisor_override``, or how much of the window lies in the padded input, or (with
+    divisor is ``divisor_override`` (over 2 and 3 axes), or how much of the window lies in the padded input, or (with
     ``count_include_pad=False``) in the input itself; what ``ceil_mode`` adds behind the padding never counts.
 
     Source: LeCun et al., Proc. IEEE 86 (1998), section II.B (subsampling).
@@ -157,6 +123,24 @@ class _AvgPool(_Pooling):
 
     ceil_mode: bool = False
     count_include_pad: bool = True
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        axes = _windows(self, x, per_axis(self, "padding", self.rank, 0), (1,) * self.rank, self.ceil_mode)
+        return mean(x, axes, self._divisor(x.shape[-self.rank :], axes))
+
+    def _divisor(self, spatial: Shape, axes: list[Array]) -> Array:
+        padding = per_axis(self, "padding", self.rank, 0)
+        counts = []
+        for size, places, stride, before in zip(spatial, axes, _strides(self), padding):
+            starts = np.arange(places.shape[1]) * stride - before
+            border = before if self.count_include_pad else 0
+            ends = np.minimum(starts + len(places), size + border)
+            counts.append(ends - np.maximum(starts, -border))
+        return np.asarray(reduce(np.multiply.outer, counts))
+
+
+@dataclass(frozen=True, eq=False)
+class _AvgPoolBy(_AvgPool):
     divisor_override: int | None = None
 
     def __post_init__(self) -> None:
@@ -164,33 +148,97 @@ class _AvgPool(_Pooling):
         if self.divisor_override == 0:
             raise reject(self, "divisor_override", 0, "None or an integer other than 0")
 
-    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        ones = (1,) * self.rank
-        axes = self._axes(x, ones, self.ceil_mode)
-        kernel, stride = tuple(axis.kernel for axis in axes), tuple(axis.stride for axis in axes)
-        # As much behind as the last window needs: floor mode may need less than the padding, ceil mode more.
-        margins = [(a.padding, max(a.padding, a.starts()[-1] + a.kernel - a.size)) for a in axes]
-        padded = np.pad(with_batch(self, x, self.rank), [(0, 0), (0, 0), *margins])
-        view = windows(padded, kernel, stride, ones)
-        counts = reduce(np.multiply.outer, map(self._counts, axes))
-        divisor = np.asarray(self.divisor_override or counts, x.real.dtype)
-        y = view.sum(axis=tuple(range(2, 2 + self.rank))) / divisor
-
-        def backward(g: Array) -> Gradients:
-            share = (g / divisor).reshape(*padded.shape[:2], *ones, *y.shape[2:])
-            spread = overlap_add(np.broadcast_to(share, view.shape), padded.shape[2:], stride, ones)
-            inner: tuple[Any, ...] = (..., *(slice(axis.padding, axis.padding + axis.size) for axis in axes))
-            return Gradients((spread[inner].reshape(x.shape),))
-
-        return Step(y.reshape(x.shape[: -self.rank] + y.shape[2:]), backward)
-
-    def _counts(self, axis: _Axis) -> Array:
-        border = axis.padding if self.count_include_pad else 0
-        ends = np.minimum(axis.starts() + axis.kernel, axis.size + border)
-        return np.asarray(ends - np.maximum(axis.starts(), -border))
+    def _divisor(self, spatial: Shape, axes: list[Array]) -> Array:
+        return np.asarray(self.divisor_override or super()._divisor(spatial, axes))
 
 
-class AvgPool2d(_AvgPool):
+class AvgPool1d(_AvgPool):
+    """Mean over windows of ``(N, C, L)`` or ``(C, L)``."""
+
+    rank = 1
+
+
+class AvgPool2d(_AvgPoolBy):
     """Mean over windows of ``(N, C, H, W)`` or ``(C, H, W)``."""
 
     rank = 2
+
+
+class AvgPool3d(_AvgPoolBy):
+    """Mean over windows of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
+
+    rank = 3
+
+
+@dataclass(frozen=True, eq=False)
+class _LPPool(Layer):
+    """The p-norm of each window, with its sign: ``y = s^(1/p)``, ``s = sum x^p``; backward ``g s^(1/p - 1) x^(p-1)``.
+
+    Shapes: x ``(N, C, *spatial)`` or without N; y likewise, with the number of windows along each axis. As in torch, s
+    is ``k`` times the mean over a window, k being the elements of the kernel: in a window that ``ceil_mode`` lets hang
+    over, each element weighs more. Where s is 0 no gradient flows, though p = 1 makes y a plain sum. With p infinite,
+    y is the greatest ``|x|``, with p negatively so the least, and g goes to the first of equal ones times its sign.
+
+    Source: Sermanet, Chintala and LeCun, ICPR (2012), section 2.2.
+    """
+
+    norm_type: float
+    kernel_size: int | tuple[int, ...]
+    stride: int | tuple[int, ...] | None = None
+    ceil_mode: bool = False
+
+    rank: ClassVar[int]
+
+    def __post_init__(self) -> None:
+        per_axis(self, "kernel_size", self.rank, 1)
+        if self.stride is not None:
+            per_axis(self, "stride", self.rank, 1)
+        if not abs(self.norm_type) > 0:
+            raise reject(self, "norm_type", self.norm_type, "a number other than 0")
+
+    def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
+        p = float(self.norm_type)
+        axes = _windows(self, x, (0,) * self.rank, (1,) * self.rank, self.ceil_mode)
+        if isinf(p):
+            return self._extreme(x, axes, np.sign(x.real), int(np.sign(p)))
+        sums = plain(x.shape, axes)
+        counts = [(places < size).sum(axis=0) for size, places, _ in sums]
+        kernel = prod(per_axis(self, "kernel_size", self.rank, 1))
+        share = (kernel / reduce(np.multiply.outer, counts)).astype(wide(x.real).dtype)
+        z = wide(x)
+        s = share * summed(z**p, sums)
+        still = (s if np.isrealobj(z) else share * summed(z.real**p, sums)) == 0
+        s = np.where(still, 0, s)
+
+        def backward(g: Array) -> Gradients:
+            slope = np.where(still, 0, wide(g) * share * np.where(still, 1, s) ** (1 / p - 1))
+            return Gradients(((spread(slope, sums) * z ** (p - 1)).astype(g.dtype),))
+
+        return Step((s ** (1 / p)).astype(x.dtype), backward, branches=(still,))
+
+    def _extreme(self, x: Array, axes: list[Array], sign: Array, side: int) -> Step:
+        step = greatest(side * sign * x, axes, return_indices=False)
+
+        def backward(g: Array) -> Gradients:
+            (gradient,) = step.backward(g).inputs
+            return Gradients((sign * gradient,))
+
+        return Step(side * np.asarray(step.output), backward, branches=(sign, *step.branches))
+
+
+class LPPool1d(_LPPool):
+    """p-norm of windows of ``(N, C, L)`` or ``(C, L)``."""
+
+    rank = 1
+
+
+class LPPool2d(_LPPool):
+    """p-norm of windows of ``(N, C, H, W)`` or ``(C, H, W)``."""
+
+    rank = 2
+
+
+class LPPool3d(_LPPool):
+    """p-norm of windows of ``(N, C, D, H, W)`` or ``(C, D, H, W)``."""
+
+    rank = 3

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from beside_torch import beside_torch
 
 import impl
 
@@ -22,6 +23,8 @@ NAN, INF = np.nan, np.inf
         ),
         ("AvgPool2d", {"kernel_size": 3, "padding": 2}, "padding is 2, wanted at most half of kernel_size 3"),
         ("AvgPool2d", {"kernel_size": 3, "divisor_override": 0}, "divisor_override is 0, wanted"),
+        ("LPPool2d", {"norm_type": 2, "kernel_size": 0}, "kernel_size is 0, wanted"),
+        ("LPPool2d", {"norm_type": 2, "kernel_size": 1, "stride": 0}, "stride is 0, wanted"),
     ],
 )
 def test_a_wrong_argument_is_named(op, arguments, message):
@@ -37,6 +40,9 @@ def test_a_wrong_argument_is_named(op, arguments, message):
         (impl.MaxPool2d(2), (4, 4), r"input is \(4, 4\), wanted \(N, C, H, W\) or \(C, H, W\)"),
         (impl.AvgPool2d(3), (1, 2, 5), r"input is \(1, 2, 5\), wanted room for a window along each axis"),
         (impl.MaxPool2d(2, dilation=3), (1, 3, 5), "wanted room for a window along each axis"),
+        (impl.MaxPool1d(1), (2, 0, 5), r"input is \(2, 0, 5\), wanted at least one channel and one element"),
+        (impl.AvgPool3d(1), (2, 3, 4, 0, 4), "wanted at least one channel and one element along each axis"),
+        (impl.LPPool3d(2, 2), (4, 4, 4), r"wanted \(N, C, D, H, W\) or \(C, D, H, W\)"),
     ],
 )
 def test_a_wrong_input_is_named(layer, shape, message):
@@ -65,10 +71,12 @@ def test_a_window_in_the_padding_alone_is_refused():
     "arguments",
     [{}, {"stride": 1, "padding": 1}, {"stride": 1, "dilation": 2}, {"stride": 3, "ceil_mode": True}],
 )
-def test_the_winner_of_a_tie_is_torchs(x, arguments):
-    step = impl.MaxPool2d(2, return_indices=True, **arguments).forward({}, x[None])
-    there = torch.tensor(x[None], requires_grad=True)
-    y, indices = torch.nn.MaxPool2d(2, return_indices=True, **arguments)(there)
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_the_winner_of_a_tie_is_torchs(x, arguments, rank):
+    shown = {1: x, 2: x[None], 3: np.stack([x, x.T, x[::-1], x])[None]}[rank]
+    step = getattr(impl, f"MaxPool{rank}d")(2, return_indices=True, **arguments).forward({}, shown)
+    there = torch.tensor(shown, requires_grad=True)
+    y, indices = getattr(torch.nn, f"MaxPool{rank}d")(2, return_indices=True, **arguments)(there)
     np.testing.assert_array_equal(step.output[0], y.detach().numpy())
     np.testing.assert_array_equal(step.output[1], indices.numpy())
     g = np.arange(1.0, 1 + y.numel()).reshape(y.shape)
@@ -81,7 +89,7 @@ def test_the_winner_of_a_tie_is_torchs(x, arguments):
 def test_ceil_mode_leaves_out_a_window_that_begins_in_the_padding(op):
     arguments = {"kernel_size": 2, "stride": 3, "padding": 1, "ceil_mode": True}
     for size in range(1, 9):
-        x = np.random.default_rng(size).standard_normal((1, 1, size, size))
+        x = np.random.default_rng(size).integers(-9, 10, (1, 1, size, size)).astype(float)  # sums are exact
         expected = getattr(torch.nn, op)(**arguments)(torch.tensor(x)).numpy()
         np.testing.assert_allclose(getattr(impl, op)(**arguments).forward({}, x).output, expected, rtol=1e-15)
 
@@ -99,3 +107,48 @@ def test_the_mean_divides_by_what_torch_divides_by(count_include_pad, ceil_mode,
     step = impl.AvgPool2d(**arguments).forward({}, x.detach().numpy())
     np.testing.assert_allclose(step.output, y.detach().numpy(), rtol=1e-12)
     np.testing.assert_allclose(step.backward(g).inputs[0], x.grad.numpy(), rtol=1e-12)
+
+
+TIES = np.array([[1.0, -1.0, 0.0, 0.0, 0.0, -0.5, 0.5], [0.5, 0.5, -0.5, 1.0, -1.0, 0.0, 0.0]])
+
+
+@pytest.mark.parametrize("norm_type", [np.inf, -np.inf, 1.0, 2.0, 3.0, 4])
+@pytest.mark.parametrize("windows", [{"kernel_size": 2}, {"kernel_size": 3, "stride": 2, "ceil_mode": True}])
+@pytest.mark.filterwarnings("ignore:(invalid value|divide by zero)")  # a root of a negative sum is NaN, as in torch
+def test_norms_are_torchs_at_ties_and_where_the_sum_is_zero(norm_type, windows):
+    beside_torch("LPPool1d", TIES, norm_type=norm_type, **windows)
+    beside_torch("LPPool2d", TIES[None], norm_type=norm_type, kernel_size=(1, windows["kernel_size"]))
+    beside_torch("LPPool3d", TIES[None, None, None], norm_type=norm_type, kernel_size=(1, 2, 2), stride=(1, 1, 3))
+
+
+def test_no_gradient_flows_through_a_sum_that_is_zero():
+    step = impl.LPPool1d(1, 2).forward({}, np.array([[1.0, -1.0, 1.0, 2.0]]))
+    np.testing.assert_array_equal(step.output, [[0, 3]])
+    np.testing.assert_array_equal(step.backward(np.ones((1, 2))).inputs[0], [[0, 0, 1, 1]])
+    np.testing.assert_array_equal(step.branches[0], [[True, False]])
+
+
+def test_a_norm_of_order_0_is_refused():
+    with pytest.raises(ValueError, match="LPPool1d: norm_type is 0, wanted a number other than 0"):
+        impl.LPPool1d(0, 2)
+    with pytest.raises(ZeroDivisionError):
+        torch.nn.LPPool1d(0, 2)(torch.ones(1, 4))
+
+
+@pytest.mark.parametrize("op", ["MaxPool", "AvgPool", "LPPool"])
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_an_empty_batch_passes(op, rank):
+    arguments = {"kernel_size": 2} | ({"norm_type": 2.0} if op == "LPPool" else {})
+    assert beside_torch(f"{op}{rank}d", np.zeros((0, 3, *(4,) * rank)), **arguments).shape == (0, 3, *(2,) * rank)
+
+
+def test_an_infinity_stays_in_its_windows():
+    x = np.array([[1.0, INF, 2.0, 3.0, -INF, 4.0]])
+    np.testing.assert_array_equal(beside_torch("AvgPool1d", x, kernel_size=2, padding=1), [[0.5, INF, -INF, 2]])
+
+
+def test_sums_of_short_floats_are_taken_in_longer_ones():
+    x = np.full((1, 4), 60000, np.float16)
+    y = impl.AvgPool1d(4).forward({}, x).output
+    assert y.dtype == np.float16
+    assert y == np.float16(60000)

@@ -95,6 +95,26 @@ MALFORMED: dict[str, tuple[Any, str]] = {
         document(inputs=[{"name": "x", "shape": [4], "domain": "index"}]),
         "input x: below",
     ),
+    "distinct numbers of no axes": (
+        document(inputs=[{"name": "x", "shape": [4], "domain": "distinct", "below": 4}]),
+        "input x: axes: goes with the domain distinct",
+    ),
+    "axes of other numbers": (
+        document(inputs=[{"name": "x", "shape": [4], "axes": 1}]),
+        "input x: axes: goes with the domain distinct",
+    ),
+    "distinct numbers of too many axes": (
+        document(inputs=[{"name": "x", "shape": [4], "domain": "distinct", "below": 4, "axes": 2}]),
+        "input x: axes: is 2, wanted 1 to 1",
+    ),
+    "too few distinct numbers": (
+        document(inputs=[{"name": "x", "shape": [4, 3], "domain": "distinct", "below": 11, "axes": 2}]),
+        "input x: below: is 11, too few",
+    ),
+    "distinct numbers that fill the memory": (
+        document(inputs=[{"name": "x", "shape": [60000, 1], "domain": "distinct", "below": 60000, "axes": 1}]),
+        "input x: below: is 60000, too many",
+    ),
     "a path as name": (document(nodes=[node(name="../../etc/passwd")]), "node '../../etc/passwd': name"),
     "a name twice": (document(nodes=[node(), node()]), "node fc: name: stands twice"),
     "unknown op": (document(nodes=[node(op="Linaer")]), "node fc: op: 'Linaer' is no layer"),
@@ -221,3 +241,20 @@ def test_damaged_documents_are_read_or_refused_never_worse(architecture: Archite
     place[key] = data.draw(plain)
     with suppress(ArchitectureError):
         Twin(Architecture.from_json(json.dumps(wrong)))
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+@pytest.mark.parametrize(
+    ("op", "arguments", "shape"),
+    [
+        ("PixelShuffle", {"upscale_factor": 2}, (0, 4, 1, 1)),
+        ("PixelUnshuffle", {"downscale_factor": 2}, (0, 1, 2, 2)),
+        ("ChannelShuffle", {"groups": 2}, (1, 0, 3)),
+    ],
+)
+def test_what_pytorch_cannot_go_back_through_is_refused(
+    device: str, op: str, arguments: dict[str, int], shape: tuple[int, ...]
+) -> None:
+    shuffle = Architecture((Input("x", shape),), (Node("n", op, arguments, ("x",)),), ("n",))
+    with pytest.raises(ArchitectureError, match=f"^node n: torch.nn refuses {op}: "):
+        Twin(shuffle, device)

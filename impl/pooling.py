@@ -1,0 +1,144 @@
+"""What poolings share: where their windows lie, the greatest in each window, and the sum over each window.
+
+A window is a column of an array ``(elements, windows)`` of places along one axis; the place behind the last stands
+for what lies outside. Interpolation is such a sum, too, with weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import reduce
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from impl.layer import Array, Gradients, Layer, Shape, Step, reject
+from impl.windows import with_batch
+
+
+class Along(NamedTuple):
+    """A linear map along one axis of ``size``: ``y[o] = sum_k weights[k, o] x[places[k, o]]``, and x[size] is 0."""
+
+    size: int
+    places: Array
+    weights: Array
+
+
+def check_spatial(layer: Layer, x: Array, rank: int, empty: int) -> None:
+    """Raise ValueError unless x is ``(N, C, *spatial)`` or without N, with empty axes among the first only."""
+    with_batch(layer, x, rank)
+    if 0 in x.shape[empty:]:
+        raise reject(layer, "the shape of its input", x.shape, "at least one channel and one element along each axis")
+
+
+def sliding(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> Array:
+    """Place windows that slide; with ``ceil_mode`` one more for a rest, unless it begins in the padding behind."""
+    room = size + 2 * padding - dilation * (kernel - 1) - 1
+    count = 1 + (-(-room // stride) if ceil_mode else room // stride)
+    if ceil_mode and (count - 1) * stride >= size + padding:
+        count -= 1
+    places = np.arange(kernel)[:, None] * dilation + np.arange(max(count, 0)) * stride - padding
+    return np.where((places < 0) | (places >= size), size, places)
+
+
+def adaptive(size: int, count: int) -> Array:
+    """Place windows that share out an axis: the i-th from ``floor(i size / m)`` to ``ceil((i + 1) size / m)``."""
+    i = np.arange(count)
+    starts, ends = i * size // max(count, 1), -((i + 1) * -size // max(count, 1))
+    places = starts + np.arange((ends - starts).max(initial=1))[:, None]
+    return np.where(places < ends, places, size)
+
+
+def greatest(x: Array, axes: Sequence[Array], return_indices: bool) -> Step:
+    """Take the greatest element of each window; g goes back to where it was, the first of equal ones.
+
+    Of several NaN the last wins, as in torch. ``axes`` say for each of the last axes of x where its windows look: the
+    same for all planes, or ``(planes, elements, windows)``.
+    """
+    rank = len(axes)
+    lead, spatial = x.shape[:-rank], x.shape[-rank:]
+    places = np.zeros((1, 1), dtype=np.int64)
+    for size, along in zip(spatial, axes):
+        inside = _inside(along, size)
+        places = places[..., :, None, :, None] * size + inside[..., None, :, None, :]
+        *planes, k, e, w, v = places.shape
+        places = places.reshape(*planes, k * e, w * v)
+    rows = x.reshape(prod(lead), prod(spatial))
+    plane = np.arange(len(rows))[:, None]
+    candidates = rows.real[plane[:, None], places]
+    winner = candidates.argmax(axis=1)
+    nan = np.isnan(candidates)
+    if nan.any():
+        last = candidates.shape[1] - 1 - nan[:, ::-1].argmax(axis=1)
+        winner = np.where(nan.any(axis=1), last, winner)
+    indices = np.take_along_axis(np.broadcast_to(places, candidates.shape), winner[:, None], axis=1)[:, 0]
+    y = np.take_along_axis(rows, indices, axis=1).reshape(*lead, *(along.shape[-1] for along in axes))
+
+    def backward(g: Any) -> Gradients:
+        arriving: Array = g[0] if return_indices else g
+        gradient = np.zeros(rows.shape, arriving.dtype)
+        np.add.at(gradient, (plane, indices), arriving.reshape(indices.shape))
+        return Gradients((gradient.reshape(x.shape),))
+
+    return Step((y, indices.reshape(y.shape)) if return_indices else y, backward, branches=(indices,))
+
+
+def _inside(places: Array, size: int) -> Array:
+    """Let a neighbour in its window stand for what lies outside: it cannot win over itself."""
+    latest = np.maximum.accumulate(np.where(places < size, places, -1), axis=-2)
+    return np.where(latest < 0, places.min(axis=-2, keepdims=True), latest)
+
+
+def summed(x: Array, axes: Sequence[Along]) -> Array:
+    """Apply a linear map along each of the last axes."""
+    for axis, (_, places, weights) in zip(range(-len(axes), 0), axes):
+        along = np.moveaxis(x, axis, -1)
+        along = np.concatenate([along, np.zeros((*along.shape[:-1], 1), x.dtype)], axis=-1)
+        x = np.moveaxis(np.einsum("...ko,ko->...o", along[..., places], weights.astype(x.real.dtype)), -1, axis)
+    return x
+
+
+def spread(g: Array, axes: Sequence[Along]) -> Array:
+    """Apply the transpose of the maps: the adjoint of :func:`summed`."""
+    for axis, (size, places, weights) in zip(range(-len(axes), 0), axes):
+        along = np.moveaxis(g, axis, 0)
+        total = np.zeros((size + 1, *along.shape[1:]), g.dtype)
+        factors = weights.astype(g.real.dtype).reshape(*weights.shape, *(1,) * (g.ndim - 1))
+        np.add.at(total, places, factors * along)
+        g = np.moveaxis(total[:size], 0, axis)
+    return g
+
+
+def plain(shape: Shape, axes: Sequence[Array]) -> list[Along]:
+    """Make sums over windows of the last axes of ``shape``, without weights."""
+    return [Along(size, places, np.ones(places.shape)) for size, places in zip(shape[-len(axes) :], axes)]
+
+
+def wide(x: Array) -> Array:
+    """Return x in a precision that sums can take: what is shorter than float32 as float32."""
+    return x.astype(np.result_type(x.dtype, np.float32), copy=False)
+
+
+def mean(x: Array, axes: Sequence[Array], divisor: Array | int | None = None) -> Step:
+    """Take the sum over each window by ``divisor``, or by how many elements it has; g / divisor goes back to each."""
+    sums = plain(x.shape, axes)
+    if divisor is None:
+        inside = [(places < size).sum(axis=0) for size, places, _ in sums]
+        divisor = reduce(np.multiply.outer, inside)
+    by = np.asarray(divisor, wide(x.real).dtype)
+    y = (summed(wide(x), sums) / by).astype(x.dtype)
+
+    def backward(g: Array) -> Gradients:
+        return Gradients((spread(wide(g) / by, sums).astype(g.dtype),))
+
+    return Step(y, backward)
+
+
+def interpolated(x: Array, axes: Sequence[Along]) -> Step:
+    """Apply a linear map along each of the last axes, and its transpose on the way back."""
+
+    def backward(g: Array) -> Gradients:
+        return Gradients((spread(wide(g), axes).astype(g.dtype),))
+
+    return Step(summed(wide(x), axes).astype(x.dtype), backward)
