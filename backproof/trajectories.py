@@ -174,7 +174,8 @@ def trajectory(op: str, seed: int, steps: int = STEPS, optimizer: type | None = 
     """
     choose = RandomChooser(seed)
     network = _network(op, choose)
-    while not network.trained:  # nothing in it that this optimizer could train
+    # Several parameters, so that they meet; one is all that a table has, and few networks have two matrices.
+    while len(network.trained) < (1 if op in ("Muon", "SparseAdam") else 2):
         network = _network(op, choose)
     return Trajectory(network, draw(op, optimizer or getattr(optim, op), network.trained, choose), steps)
 
