@@ -66,7 +66,7 @@ def greatest(x: Array, axes: Sequence[Array], return_indices: bool) -> Step:
         places = places.reshape(*planes, k * e, w * v)
     rows = x.reshape(prod(lead), prod(spatial))
     plane = np.arange(len(rows))[:, None]
-    candidates = rows.real[plane[:, None], places]
+    candidates = rows.real[plane[:, None], places] if places.ndim > 2 else rows.real.take(places, axis=1)
     winner = candidates.argmax(axis=1)
     nan = np.isnan(candidates)
     if nan.any():
@@ -101,13 +101,22 @@ def summed(x: Array, axes: Sequence[Along]) -> Array:
 
 def spread(g: Array, axes: Sequence[Along]) -> Array:
     """Apply the transpose of the maps: the adjoint of :func:`summed`."""
-    for axis, (size, places, weights) in zip(range(-len(axes), 0), axes):
-        along = np.moveaxis(g, axis, 0)
-        total = np.zeros((size + 1, *along.shape[1:]), g.dtype)
-        factors = weights.astype(g.real.dtype).reshape(*weights.shape, *(1,) * (g.ndim - 1))
-        np.add.at(total, places, factors * along)
-        g = np.moveaxis(total[:size], 0, axis)
-    return g
+    return summed(g, [_transposed(*along) for along in axes])
+
+
+def _transposed(size: int, places: Array, weights: Array) -> Along:
+    """Turn a map round: each place gathers from the windows that looked at it."""
+    order = places.argsort(axis=None, kind="stable")
+    looked_at = places.ravel()[order]
+    looked_at = looked_at[looked_at < size]
+    order = order[: len(looked_at)]
+    before = np.arange(len(looked_at)) - looked_at.searchsorted(looked_at)
+    count = places.shape[1]
+    back = np.full((before.max(initial=0) + 1, size), count)
+    back[before, looked_at] = order % max(count, 1)
+    factors = np.ones(back.shape, weights.dtype)
+    factors[before, looked_at] = weights.ravel()[order]
+    return Along(count, back, factors)
 
 
 def plain(shape: Shape, axes: Sequence[Array]) -> list[Along]:
