@@ -119,6 +119,8 @@ class Twin:
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
             if node.op in ops.ON_CPU:
                 inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
+            if node.op in ops.UNWRITTEN and not all(x.numel() for x in inputs):
+                raise ArchitectureError(f"node {node.name}: torch.nn.{node.op} of no sample is whatever was in memory")
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
             if not all(x.numel() for x in inputs):  # PyTorch cannot go back through some (docs/findings.md)
