@@ -134,9 +134,9 @@ def reruns(again: Again) -> Iterator[Rerun]:
 
 
 def _siblings(again: Again) -> Iterator[Rerun]:
-    """Another layer with arguments of the same names."""
+    """Another layer with arguments of the same names, of the same rank first."""
     node = again.own
-    for other in torch_layers() if node.arguments else ():
+    for other in sorted(torch_layers(), key=lambda other: other[-2:] != node.op[-2:]) if node.arguments else ():
         if other != node.op and parameters_of(other).keys() == parameters_of(node.op).keys():
             yield f"is that of {other}", partial(again, replace(node, op=other))
 

@@ -122,6 +122,10 @@ class Twin:
                 inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
+            if not all(x.numel() for x in inputs):  # PyTorch cannot go back through some (docs/findings.md)
+                leaves = [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
+                ends = [("", y, y.detach()) for y in self._call(node, counters, leaves)]
+                _Forward({}, {}, ends).gradients([x for x in leaves if x.requires_grad])
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments

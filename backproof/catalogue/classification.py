@@ -7,8 +7,16 @@ from backproof.catalogue.row import Chooser, Draw, Need, Row, Shape
 
 ANY = (2, 1, 3, 4)
 
-WIDEST = 6
-"""Features of an AdaptiveLogSoftmaxWithLoss: it has several matrices of them, and each entry is differentiated."""
+WIDEST = 4
+"""Features before a linear map of many outputs: each entry of its matrix is differentiated."""
+
+
+def _features(choose: Chooser, shape: Shape) -> Need:
+    """Return a fresh input that is not wide: where a softmax behind a linear map saturates, PyTorch keeps no digit.
+
+    What is left of its gradient then is smaller than one unit of the terms that cancel in it.
+    """
+    return Need((*shape[:-1], min(shape[-1], WIDEST)), choose.one_of(("probability", "positive", "ties")))
 
 
 def _samples(shape: Shape) -> Shape:
@@ -66,10 +74,11 @@ def multi_label(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 def linear_cross_entropy(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """As CrossEntropyLoss, behind a linear map; several losses for each sample."""
+    first = _features(choose, shape)
     classes = choose.integer(1, 4)
     outer = choose.one_of(((), (2,), (2, 1))) if len(shape) > 1 else ()
     arguments = {
-        "in_features": shape[-1],
+        "in_features": first.shape[-1],
         "num_classes": classes,
         "out_features": list(outer),
         "bias": choose.boolean(),
@@ -78,27 +87,26 @@ def linear_cross_entropy(choose: Chooser, shape: Shape, training: bool) -> Draw:
         "label_smoothing": choose.one_of((0.0, 0.1, 1.0)),
     }
     if choose.boolean():
-        return Draw(arguments, (Need((*shape[:-1], classes, *outer), "simplex"),))
+        return Draw(arguments, (Need((*shape[:-1], classes, *outer), "simplex"),), first=first)
     ignore = choose.one_of((None, 0, classes))
     target = Need((*shape[:-1], *outer), "index", classes, -100 if ignore is None else ignore)
-    return Draw(arguments | {"ignore_index": ignore}, (target,))
+    return Draw(arguments | {"ignore_index": ignore}, (target,), first=first)
 
 
-def adaptive(choose: Chooser, shape: Shape, training: bool) -> Draw | None:
+def adaptive(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """Clusters of one class and of several, of equal and of shrinking widths, down to none."""
-    if shape[-1] > WIDEST:
-        return None
+    first = _features(choose, shape)
     bounds = [choose.integer(1, 2)]
     for _ in range(choose.integer(1, 3)):
         bounds.append(bounds[-1] + choose.integer(1, 3))
     arguments = {
-        "in_features": shape[-1],
+        "in_features": first.shape[-1],
         "n_classes": bounds[-1],
         "cutoffs": bounds[:-1],
         "div_value": choose.one_of((4.0, 1.0, 1.5)),
         "head_bias": choose.boolean(),
     }
-    return Draw(arguments, (Need(shape[:-1], "index", bounds[-1]),))
+    return Draw(arguments, (Need(shape[:-1], "index", bounds[-1]),), first=first)
 
 
 ROWS = (

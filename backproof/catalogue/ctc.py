@@ -9,15 +9,13 @@ from typing import Any
 from backproof.catalogue.loss import reduction
 from backproof.catalogue.row import Chooser, Convention, Draw, Need, Row, Shape
 
-MOST = 8
-"""A longer input has no more cases, and takes long."""
+MOST = 6
+"""Steps: a longer input has no more cases, and takes long."""
 
 
-def ctc(choose: Chooser, shape: Shape, training: bool) -> Draw | None:
+def ctc(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """Targets padded and one after another, empty, with repeated labels, some that do not fit into the input."""
-    steps, classes = shape[0], shape[-1]
-    if steps > MOST or classes < 2:
-        return None
+    steps, classes = min(shape[0], MOST), max(shape[-1], 2)
     samples = prod(shape[1:-1])
     blank = choose.one_of((0, classes - 1))
     labels = [label for label in range(classes) if label != blank]
@@ -31,7 +29,7 @@ def ctc(choose: Chooser, shape: Shape, training: bool) -> Draw | None:
     flat = [label for row, length in zip(padded, lengths) for label in row[:length]]
     options = {"targets": flat if together else padded, "input_lengths": ends, "target_lengths": lengths}
     arguments = {"blank": blank, "reduction": reduction(choose), "zero_infinity": choose.boolean()}
-    return Draw(arguments, options=options, first=Need(shape, "log_simplex"))
+    return Draw(arguments, options=options, first=Need((steps, *shape[1:-1], classes), "log_simplex"))
 
 
 def convention(arguments: Mapping[str, Any]) -> Convention:

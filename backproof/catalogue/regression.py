@@ -64,7 +64,7 @@ def kl_div(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """Logarithms and probabilities as targets; the fourth reduction."""
     logarithm = choose.boolean()
     arguments = {"reduction": choose.one_of(("batchmean", "mean", "sum", "none")), "log_target": logarithm}
-    return Draw(arguments, (Need(broadcast(choose, shape), "real" if logarithm else "positive"),))
+    return Draw(arguments, (Need(broadcast(choose, shape), "log_simplex" if logarithm else "positive"),))
 
 
 ROWS = (

@@ -16,8 +16,8 @@ from impl.layers.structural import fold
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "MultiLabelSoftMarginLoss", "NLLLoss"]
 
-LEAST_LOGARITHM, LEAST_VARIANCE = -100.0, 1e-12
-"""Torch's bounds in BCELoss, of log x, and of ``x (1 - x)`` where it divides."""
+LEAST_LOGARITHM, LEAST_VARIANCE = -100.0, float(np.float32(1e-12))
+"""Torch's bounds in BCELoss, of log x, and of ``x (1 - x)`` where it divides, a number that it has in float32."""
 
 
 @dataclass(frozen=True, eq=False)

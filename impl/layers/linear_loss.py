@@ -78,7 +78,7 @@ class LinearCrossEntropyLoss(_WithLinears, Loss):
         if not 0 <= self.label_smoothing <= 1:
             raise reject(self, "label_smoothing", self.label_smoothing, "a number from 0 to 1")
         if self.options is not None:
-            raise reject(self, "options", self.options, "None: they save torch memory, and change no number")
+            raise reject(self, "options", self.options, "None: they save memory, and change no number")
         if self.weight is not None:
             check_shape(self, "weight", np.asarray(self.weight), (self.num_classes,))
 

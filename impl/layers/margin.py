@@ -24,8 +24,8 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
 ]
 
-SQUARE = 1e-12
-"""What torch adds to the squared lengths in CosineEmbeddingLoss."""
+SQUARE = float(np.float32(1e-12))
+"""What torch adds to the squared lengths in CosineEmbeddingLoss: it has the number in float32."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -128,6 +128,7 @@ POOL = make("MaxPool2d", ties(1, 2, 6, 6), kernel_size=3, stride=1)
 RELU = make("ReLU", ties(5, 6))
 SIGMOID = make("Sigmoid", (5, 6))
 SOFTMAX = make("Softmax", (5, 6), dim=1)
+CIRCLE = make("CircularPad2d", (2, 3, 4, 5), padding=[1, 2, 0, 2])
 BILINEAR = make("Bilinear", (6, 3), (6, 3), in1_features=3, in2_features=3, out_features=4)
 
 
@@ -166,6 +167,18 @@ CASES: list[tuple[Made, str, Callable[[Made], Any], str]] = [
         "summed over the wrong axes: over axis 1",
     ),
     (LINEAR, "gradient of weight", lambda m: m.own("weight").T, "is transposed"),
+    (
+        CONV,
+        "input 0",
+        lambda m: m.dx(parameters={"weight": m.weight.swapaxes(2, 3)}),
+        "is that of the layer with weight transposed to the axes 0, 1, 3, 2",
+    ),
+    (
+        CIRCLE,
+        "input 0",
+        lambda m: LAYERS["ReplicationPad2d"]((1, 2, 0, 2)).forward({}, m.inputs[0]).backward(m.g).inputs[0],
+        "is that of ReplicationPad2d",
+    ),
     (
         LINEAR,
         "output 0",

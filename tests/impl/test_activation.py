@@ -27,6 +27,13 @@ def test_far_from_zero_nothing_overflows(op):
         beside_torch(op, np.array([-1e4, -2, 0, 2, 1e4]))
 
 
+@pytest.mark.parametrize("op", [*SMOOTH, "Hardswish", "Hardtanh", "ReLU", "ReLU6", "Softshrink"])
+def test_a_number_is_an_array_of_no_axes(op):
+    step = beside_torch(op, np.array(0.75))
+    assert isinstance(step.output, np.ndarray)
+    assert isinstance(step.backward(np.array(1.0)).inputs[0], np.ndarray)
+
+
 def test_softplus_jumps_behind_its_threshold_not_at_it():
     step = beside_torch("Softplus", np.array([1.5, 2.0, 2.5]), beta=2, threshold=4)
     np.testing.assert_array_equal(step.branches, [[False, False, True]])

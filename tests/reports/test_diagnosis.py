@@ -47,6 +47,11 @@ def changed(array, index, value):
         ),
         (WANT * 1.001, WANT, "is 1.001 times the reference"),
         (WANT[:, ::-1], WANT, "is reversed along axis 1"),
+        (
+            WANT[:, [2, 0, 1, 4, 3, 6, 5]],
+            WANT,
+            "has the right numbers in the places of one another",
+        ),
         (WANT + 3, WANT, "is off by the constant 3"),
         (changed(WANT, (2, 3), 9), WANT, "is wrong at 1 of 35 entries, the first at [2, 3]"),
         (
