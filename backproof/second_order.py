@@ -30,7 +30,7 @@ from reports import TensorAgreement
 from reports.agreement import REFUSED, SECOND_ORDER
 
 ALONE = f"{SECOND_ORDER}, node alone"
-PYTORCH = "PyTorch's double backward is not the derivative of its own backward"
+PYTORCH = "PyTorch's double backward is not the derivative of its own backward, or loses its digits"
 STENCILS = tuple(2.0**exponent for exponent in range(-30, 0, 3))
 """Steps at which two backwards are compared, as shares of what moves."""
 
@@ -63,7 +63,7 @@ class Line:
             key = f"second order/{kind}/{node}/{name}"
             rng = np.random.default_rng([architecture.seed, crc32(key.encode())])
             sizes = np.abs(array)
-            typical = np.median(sizes[sizes > 0]) if sizes.any() else 1.0
+            typical = np.median(sizes[sizes > 0]) if (sizes > 0).any() else 1.0
             return representable(rng.standard_normal(array.shape) * np.where(sizes, sizes, typical))
 
         self.direction = Values(
