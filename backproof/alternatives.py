@@ -143,16 +143,37 @@ def _siblings(again: Again) -> Iterator[Rerun]:
 
 def _arguments(again: Again) -> Iterator[Rerun]:
     """One constructor argument at another value: torch's default first."""
-    node = again.own
-    for name, parameter in parameters_of(node.op).items():
-        known = parameter.default is not parameter.empty
-        value = node.arguments.get(name, parameter.default if known else None)
-        if name in node.arguments and known and value != parameter.default:
-            words = f"is that of the layer with {name}={parameter.default!r}, torch's default: {name} is ignored"
-            yield words, partial(again, replace(node, arguments={**node.arguments, name: parameter.default}))
-        for other in _other_values(value):
-            words = f"is that of the layer with {name}={_shown(other)} instead of {_shown(value)}"
-            yield words, partial(again, replace(node, arguments={**node.arguments, name: other}))
+    for where, op, arguments, put in _tables(again.own.op, again.own.arguments):
+        for name, parameter in parameters_of(op).items():
+            known = parameter.default is not parameter.empty
+            value = arguments.get(name, parameter.default if known else None)
+            full = where + name
+            changes = {}
+            if name in arguments and known and value != parameter.default:
+                words = f"is that of the layer with {full}={parameter.default!r}, torch's default: {full} is ignored"
+                changes[words] = parameter.default
+            for other in _other_values(value):
+                changes[f"is that of the layer with {full}={_shown(other)} instead of {_shown(value)}"] = other
+            for words, other in changes.items():
+                yield words, partial(again, replace(again.own, arguments=put({**arguments, name: other})))
+
+
+Arguments: TypeAlias = Mapping[str, Any]
+Put: TypeAlias = Callable[[Arguments], Arguments]
+
+
+def _tables(
+    op: str, arguments: Arguments, put: Put = lambda changed: changed, where: str = ""
+) -> Iterator[tuple[str, str, Arguments, Put]]:
+    """Yield the arguments of an op and of the layers among them: where, whose, which, and how to put in others."""
+    yield where, op, arguments, put
+    for name, value in arguments.items():
+        if isinstance(value, dict):
+
+            def put_inside(changed: Arguments, name: str = name, value: Arguments = value) -> Arguments:
+                return put({**arguments, name: {**value, "arguments": changed}})
+
+            yield from _tables(value["op"], value.get("arguments", {}), put_inside, f"{where}{name}.")
 
 
 def _exchanged(again: Again) -> Iterator[Rerun]:
@@ -192,12 +213,13 @@ def _options(again: Again) -> Iterator[Rerun]:
     node = again.own
     masks = [name for name in node.options if "mask" in name]
     if len(masks) > 1:
-        without = {n: v for n, v in node.options.items() if n not in masks and n != "is_causal"}
+        without = {n: v for n, v in node.options.items() if n not in masks and not n.endswith("is_causal")}
         yield f"is that of the layer without {' and '.join(masks)}", partial(again, replace(node, options=without))
     for name, value in node.options.items():
         if value is None:
             continue
-        less = {n: v for n, v in node.options.items() if n != name and not (name == "attn_mask" and n == "is_causal")}
+        gone = {name} if "mask" not in name else {name, *(n for n in node.options if n.endswith("is_causal"))}
+        less = {n: v for n, v in node.options.items() if n not in gone}
         yield f"is that of the layer without {name}", partial(again, replace(node, options=less))
         if isinstance(value, bool):
             words = f"is that of the layer with {name}={not value}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from backproof.composition import explain
+from backproof.composition import UNEXPLAINED, explain
 from backproof.differencing import at_every_coordinate
 from backproof.evidence import gather
 from backproof.examination import PYTORCH, Examination
@@ -41,7 +41,7 @@ def blame(examination: Examination) -> Blame:
         if found is not None:
             return found
     if any(verdict.verdict == "disagree" for verdict in examination.whole_verdicts.values()):
-        return Blame(None, "composition", partial(explain, examination))
+        return _uncleared(examination) or Blame(None, "composition", partial(explain, examination))
     if (found := _second_order(examination)) is not None:
         return found
     wrong = [against for against, verdict in examination.end_to_end.items() if verdict.verdict == "disagree"]
@@ -50,6 +50,17 @@ def blame(examination: Examination) -> Blame:
     return Blame(
         diagnosis=lambda: "all arrays are PyTorch's, but the whole gradient is not the derivative of the whole"
     )
+
+
+def _uncleared(examination: Examination) -> Blame | None:
+    """Convict the first node that a kink keeps from being right alone, unless a mistake of composition explains all."""
+    for node in examination.nodes:
+        verdicts = examination.alone(node).items()
+        back = [n for n, v in verdicts if v.verdict == "inconclusive" and n.kind in ("parameter", "input")]
+        if back:
+            explained = explain(examination) != UNEXPLAINED
+            return None if explained else Blame(node, "backward", partial(_why, examination, node, back))
+    return None
 
 
 def _numbers(examination: Examination, node: Node) -> Blame | None:

@@ -179,6 +179,25 @@ def layers() -> None:
 
 
 @main.command()
+@click.option("--examples", type=click.IntRange(1, 10**6), default=5, show_default=True, help="Trainings of each.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws them.")
+@click.option("--steps", type=click.IntRange(1, 10**6), default=50, show_default=True, help="Steps of a training.")
+@click.option("--optimizers", "names", type=CommaSeparated(), help="Only these, for example SGD,Adam.")
+def optimizers(examples: int, seed: int, steps: int, names: tuple[str, ...] | None) -> None:
+    """Train random networks with every optimizer, beside torch.optim's."""
+    from rich.console import Console
+
+    with mistakes():
+        from backproof.campaign import one_thread
+        from backproof.optimizers import checked, verify
+
+        found = checked(names)
+        one_thread()
+        agree = verify(Console(), found, examples, seed, steps)
+    sys.exit(0 if agree else 1)
+
+
+@main.command()
 @click.option(
     "--data",
     type=click.Path(path_type=Path),

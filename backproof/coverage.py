@@ -1,13 +1,23 @@
-"""What is covered, against torch.nn."""
+"""What is covered, against torch.nn, torch.optim and torch.nn.init."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping, Sequence
+from types import ModuleType
+
 from rich.console import Console
 from rich.table import Table
+from torch.nn import init as torch_init
+from torch.nn.utils import clip_grad
+from torch.optim import lr_scheduler, swa_utils
 
 from backproof.catalogue import rows
 from backproof.complex_numbers import complex_numbers
+from backproof.recipes import optimizers
+from impl import init, optim
 from impl.layers import LAYERS
+from impl.optim import schedules
 from reference.ops import STRUCTURAL, torch_layers
 
 
@@ -32,3 +42,29 @@ def show(console: Console) -> None:
     console.print(real)
     console.print(f"\nStructural ops: {', '.join(sorted(STRUCTURAL))}.", highlight=False)
     console.print(f"\nNot covered yet ({len(missing)}): {', '.join(missing)}.", highlight=False)
+    for kind, names in beside_layers().items():
+        here = [name for name, known in names.items() if known]
+        console.print(f"\n{len(here)} of {len(names)} {kind}: {', '.join(here)}.", highlight=False)
+        if absent := [name for name, known in names.items() if not known]:
+            console.print(f"Not covered yet: {', '.join(absent)}.", highlight=False)
+
+
+def beside_layers() -> dict[str, dict[str, bool]]:
+    """Return what torch has to train layers, by kind, and whether impl has it under that name.
+
+    What fills an array in place has a name that ends in an underscore in torch; impl returns a new array, without it.
+    """
+    home = {**vars(lr_scheduler), **vars(swa_utils)}
+    bases = ("LRScheduler", "_LRScheduler")
+    scheduled = [n for n, c in home.items() if inspect.isclass(c) and issubclass(c, lr_scheduler.LRScheduler)]
+    kinds: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
+        "optimizers of torch.optim": (optimizers(), optim.__all__),
+        "schedules of torch.optim": (sorted({*scheduled} - {*bases}, key=str.lower), schedules.__all__),
+        "initializers of torch.nn.init": (_pure(torch_init), init.__all__),
+        "gradient clips of torch.nn.utils": (_pure(clip_grad), optim.__all__),
+    }
+    return {kind: {name: name in ours for name in theirs} for kind, (theirs, ours) in kinds.items()}
+
+
+def _pure(module: ModuleType) -> list[str]:
+    return sorted({name.removesuffix("_") for name in module.__all__})

@@ -108,8 +108,12 @@ class NumPyImplementation:
         """Whether this node takes complex numbers, and goes back in torch's convention."""
         return self.supports(node) and self.layers[node.op].holomorphic
 
+    def layer(self, op: str, arguments: Mapping[str, Any]) -> Layer:
+        """Make the layer of an op; ``arguments`` are those of an architecture's node."""
+        return self.layers[op](**constructor_arguments(op, arguments, np.asarray, self.layer))
+
     def _build(self, op: str, arguments: str) -> Layer:
-        return self.layers[op](**constructor_arguments(op, json.loads(arguments), np.asarray))
+        return self.layer(op, json.loads(arguments))
 
     def forward(
         self,

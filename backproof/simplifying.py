@@ -13,6 +13,7 @@ from math import prod
 from typing import Any, TypeAlias
 
 from reference import Architecture, Twin
+from reference.ops import parameters_of
 
 Document: TypeAlias = dict[str, Any]
 Path: TypeAlias = tuple[str | int, ...]
@@ -35,7 +36,7 @@ def size(architecture: Architecture) -> tuple[int, ...]:
         len(nodes),
         sum(node.shares is not None for node in nodes),
         sum(len(node.inputs) for node in nodes) + len(inputs) + len(architecture.outputs),
-        sum(len(node.arguments) + len(node.options) for node in nodes),
+        sum(len(table) for node in document["nodes"] for _, _, table in _tables(node)),
         sum(prod(i.shape) for i in inputs),
         sum(_cost(leaf) for _, leaf in _leaves(document)),
         sum(len(i.shape) for i in inputs),
@@ -57,9 +58,19 @@ def _leaves(document: Document) -> Iterator[tuple[Path, Any]]:
         for name in ("shape", "below", "ignore"):
             yield from _within(("inputs", i, name), graph_input.get(name))
     for i, node in enumerate(document["nodes"]):
-        for kind in ("arguments", "options"):
-            for name, value in node.get(kind, {}).items():
-                yield from _within(("nodes", i, kind, name), value)
+        for path, _, table in _tables(node):
+            for name, value in table.items():
+                yield from _within(("nodes", i, *path, name), value)
+
+
+def _tables(node: Document) -> Iterator[tuple[Path, str, Document]]:
+    """Yield a node's options and arguments, and the arguments of layers among them: the way to them, and whose."""
+    yield ("options",), node["op"], node.get("options", {})
+    waiting: list[tuple[Path, Document]] = [((), node)]
+    for way, layer in waiting:
+        table = layer.get("arguments", {})
+        yield (*way, "arguments"), layer["op"], table
+        waiting += [((*way, "arguments", name), inner) for name, inner in table.items() if isinstance(inner, dict)]
 
 
 def _within(path: Path, value: Any) -> Iterator[tuple[Path, Any]]:
@@ -179,13 +190,31 @@ def _fewer_edges(document: Document, twin: Twin) -> Iterator[Document]:
 
 def _fewer_arguments(document: Document, twin: Twin) -> Iterator[Document]:
     for node in document["nodes"]:
-        for kind in ("arguments", "options"):
-            for left_out in node.get(kind, {}):
+        for path, op, table in _tables(node):
+            for left_out, value in table.items():
                 made = deepcopy(document)
                 for other in made["nodes"]:
                     if other.get("shares", other["name"]) == node.get("shares", node["name"]):
-                        other.get(kind, {}).pop(left_out, None)  # tied nodes have the same arguments
-                yield made
+                        tables = {way: own for way, _, own in _tables(other)}
+                        tables.get(path, {}).pop(left_out, None)  # tied nodes have the same arguments
+                if path[-1] == "options" or not _grows(op, left_out, value):
+                    yield made
+
+
+def _grows(op: str, name: str, value: Any) -> bool:
+    """Whether the default of an argument is a larger number: the 2048 of a Transformer is no simplification."""
+    parameter = parameters_of(op).get(name)
+    return parameter is not None and type(value) is type(parameter.default) is int and parameter.default > value
+
+
+def _inner_layers(document: Document, twin: Twin) -> Iterator[Document]:
+    """Put a layer that is an argument in the place of the one that takes it."""
+    for i, node in enumerate(document["nodes"]):
+        for value in node.get("arguments", {}).values():
+            if isinstance(value, dict):
+                inner = {"name": node["name"], "arguments": {}, **value}
+                for inputs in (node["inputs"], node["inputs"][:1]):
+                    yield _pruned(_edited(document, {("nodes", i): {**inner, "inputs": inputs}}))
 
 
 def _smaller_integers(document: Document, twin: Twin) -> Iterator[Document]:
@@ -279,6 +308,7 @@ PASSES: tuple[Pass, ...] = (
     _fewer_outputs,
     _fewer_nodes,
     _fewer_edges,
+    _inner_layers,
     _fewer_arguments,
     _smaller_integers,
     _simpler_values,

@@ -16,7 +16,7 @@ from typing import Any, Literal, NoReturn, TypeAlias, get_args
 from reference import ops
 
 SCHEMA = 1
-LIMITS = {"nodes": 1000, "bytes": 4 * 1024 * 1024, "integer": 1 << 16, "elements": 1 << 22, "layers": 64}
+LIMITS = {"nodes": 1000, "bytes": 4 * 1024 * 1024, "integer": 1 << 16, "elements": 1 << 22, "layers": 64, "depth": 4}
 
 Domain: TypeAlias = Literal[
     "real", "ties", "wide", "unit", "simplex", "index", "sign", "positive", "probability", "log_simplex"
@@ -62,7 +62,8 @@ class Node:
     Attributes
     ----------
     name, op, arguments
-        A tensor-valued constructor argument (class weights) is a list of numbers.
+        A tensor-valued constructor argument (class weights) is a list of numbers; one that is a layer (``norm``,
+        ``encoder_layer``) is ``{"op": ..., "arguments": {...}}``.
     inputs
         Names of graph inputs or earlier nodes; ``"lstm.1"`` is the second output of the node ``lstm``.
     options
@@ -156,12 +157,13 @@ class Architecture:
         if len(text) > LIMITS["bytes"]:
             raise ArchitectureError(f"{len(text)} bytes of JSON; an architecture has at most {LIMITS['bytes']}")
         try:
-            document = json.loads(text, parse_constant=_no_constant)
+            try:
+                document = json.loads(text, parse_constant=_no_constant)
+            except ValueError as error:
+                raise ArchitectureError(f"not JSON: {error}") from None
+            return cls.from_dict(document)
         except RecursionError:
             raise ArchitectureError("not an architecture: the JSON is nested too deeply") from None
-        except ValueError as error:
-            raise ArchitectureError(f"not JSON: {error}") from None
-        return cls.from_dict(document)
 
     @classmethod
     def from_dict(cls, document: Any) -> Architecture:
@@ -180,6 +182,8 @@ class Architecture:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
     return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
@@ -249,17 +253,7 @@ def check(architecture: Architecture) -> None:
             raise ArchitectureError(f"{where}: inputs: is empty, wanted at least one name")
         for reference in node.inputs:
             _check_reference(reference, known, later, f"{where}: inputs")
-        arguments = ops.parameters_of(node.op)
-        for name, value in node.arguments.items():
-            if name not in arguments:
-                raise ArchitectureError(
-                    f"{where}: arguments: {node.op} has no {_show(name)}, it has {', '.join(arguments)}"
-                )
-            _check_plain(
-                value,
-                f"{where}: arguments: {name}",
-                LIMITS["layers"] if "layers" in name else LIMITS["integer"],
-            )
+        _check_arguments(node.op, node.arguments, where, LIMITS["layers"])
         for name, value in node.options.items():
             _check_plain(value, f"{where}: options: {name}", LIMITS["integer"])
         if node.shares is not None:
@@ -304,6 +298,30 @@ def _check_reference(reference: str, known: set[str], later: set[str], where: st
         raise ArchitectureError(f"{where}: {_show(reference)} stands later, or depends on this: a cycle")
     if name not in known or (dot and not (index.isdecimal() and index.isascii() and len(index) <= 3)):
         raise ArchitectureError(f"{where}: {_show(reference)} is no input, node or output of a node")
+
+
+def _check_arguments(op: str, arguments: Mapping[str, Any], where: str, layers: int, depth: int = 0) -> None:
+    """Check constructor arguments, and those of layers among them, of which ``layers`` copies may be made in all."""
+    known = ops.parameters_of(op)
+    for name in arguments:
+        if name not in known:
+            raise ArchitectureError(f"{where}: arguments: {op} has no {_show(name)}, it has {', '.join(known)}")
+    for name, value in arguments.items():
+        inside = f"{where}: arguments: {name}"
+        if not isinstance(value, dict):
+            _check_plain(value, inside, layers if "layers" in name else LIMITS["integer"])
+        elif not ops.is_layer_argument(op, name):
+            raise ArchitectureError(f"{inside}: {_show(value)} is a mapping, but {op} takes no layer there")
+        elif depth == LIMITS["depth"]:
+            raise ArchitectureError(f"{inside}: layers stand in one another more than {depth} deep")
+        else:
+            fields = _fields(value, inside, {"op": str, "arguments": dict}, required=("op",))
+            if fields["op"] not in ops.torch_layers():
+                raise ArchitectureError(f"{inside}: op: {_show(fields['op'])} is no layer of torch.nn")
+            copies = [n for count, n in arguments.items() if "layers" in count and type(n) is int and n > 0]
+            _check_arguments(
+                fields["op"], fields.get("arguments", {}), inside, layers // max(copies, default=1), depth + 1
+            )
 
 
 def _check_plain(value: Any, where: str, limit: int, depth: int = 0) -> None:

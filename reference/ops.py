@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import re
+import warnings
 from collections.abc import Callable, Mapping
 from functools import cache, partial, reduce
 from typing import Any, get_overloads
@@ -27,9 +29,19 @@ CONTAINERS = frozenset(
     ]
 )
 ON_CPU = frozenset(
-    ["AdaptiveLogSoftmaxWithLoss", "CTCLoss", "GaussianNLLLoss", "MultiLabelMarginLoss", "MultiMarginLoss"]
+    [
+        "AdaptiveLogSoftmaxWithLoss",
+        "CTCLoss",
+        "GaussianNLLLoss",
+        "MultiLabelMarginLoss",
+        "MultiMarginLoss",
+        "PixelShuffle",
+        "PixelUnshuffle",
+    ]
 )
-"""Ops that look at their numbers before they compute, which the meta device has not, or whose shape it gets wrong."""
+"""Ops that look at their numbers before they compute, which the meta device has not, or that differ there: in a shape,
+or in what they cannot go back through.
+"""
 
 SAVES_A_MASK = frozenset(["MultiLabelMarginLoss"])
 """Ops that save floats for the way back which must be 0 or 1."""
@@ -127,12 +139,20 @@ def parameters_of(op: str) -> Mapping[str, inspect.Parameter]:
             break
     hidden = {"self", "device", "dtype"}
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: p for name, p in found.items() if p.kind in kinds and name not in hidden and not name.startswith("_")}
+    shown = {n: p for n, p in found.items() if p.kind in kinds and n not in hidden and not n.startswith("_")}
+    # A function that stands as a default has a name for which torch takes it, too: "relu".
+    named = {name: p.default.__name__ for name, p in shown.items() if inspect.isfunction(p.default)}
+    return {name: p.replace(default=named.get(name, p.default)) for name, p in shown.items()}
+
+
+def is_layer_argument(op: str, name: str) -> bool:
+    """Whether torch takes a module as this constructor argument; an architecture has an op with arguments there."""
+    return re.search("Module|Layer|Callable|Any", str(parameters_of(op)[name].annotation)) is not None
 
 
 def is_tensor_argument(op: str, name: str) -> bool:
     """Whether torch takes this constructor argument as a tensor, and an architecture as a list of numbers."""
-    return "Tensor" in str(parameters_of(op)[name].annotation)
+    return "Tensor" in str(parameters_of(op)[name].annotation) and not is_layer_argument(op, name)
 
 
 @cache
@@ -141,21 +161,43 @@ def is_tensor_option(op: str, name: str) -> bool:
     return "Tensor" in str(inspect.signature(getattr(nn, op).forward).parameters.get(name))
 
 
-def constructor_arguments(op: str, arguments: Mapping[str, Any], tensor: Callable[[Any], Any]) -> dict[str, Any]:
-    """Turn plain JSON into what a constructor takes: ``tensor(list)`` for tensors, tuples for the other lists."""
-    return {
-        name: value if not isinstance(value, list) else tensor(value) if is_tensor_argument(op, name) else tuple(value)
-        for name, value in arguments.items()
-    }
+def constructor_arguments(
+    op: str,
+    arguments: Mapping[str, Any],
+    tensor: Callable[[Any], Any],
+    layer: Callable[[str, Mapping[str, Any]], Any],
+) -> dict[str, Any]:
+    """Turn plain JSON into what a constructor takes.
+
+    That is ``tensor(list)`` for tensors, tuples for the other lists, ``layer(op, arguments)`` for layers that stand
+    as ``{"op": ..., "arguments": ...}``.
+    """
+
+    def taken(name: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return layer(value["op"], value.get("arguments", {}))
+        if isinstance(value, list):
+            return tensor(value) if is_tensor_argument(op, name) else tuple(value)
+        return value
+
+    return {name: taken(name, value) for name, value in arguments.items()}
 
 
 def build(op: str, arguments: Mapping[str, Any]) -> Callable[..., Any]:
-    """Make ``torch.nn.<op>(**arguments)`` on the meta device (no memory), or the function of a structural op."""
-    given = constructor_arguments(op, arguments, partial(torch.tensor, dtype=torch.float64, device="meta"))
+    """Make ``torch.nn.<op>(**arguments)`` on the meta device (no memory), or the function of a structural op.
+
+    What torch advises against while it makes one is not passed on: it is verified like the rest.
+    """
+    given = constructor_arguments(op, arguments, partial(torch.tensor, dtype=torch.float64, device="meta"), build)
     if isinstance(given.get("distance_function"), str):
         given["distance_function"] = build(given["distance_function"], {})
     if op in STRUCTURAL:
         return partial(STRUCTURAL[op], **given)
-    with torch.device("meta"):
+    with warnings.catch_warnings(), torch.device("meta"):
+        warnings.simplefilter("ignore")
         module: nn.Module = getattr(nn, op)(**given)
+    for part in module.modules():
+        # A copy of a TransformerDecoderLayer forgets an activation that is a module (docs/findings.md).
+        for name in vars(part).keys() & part._modules.keys():
+            del vars(part)[name]
     return module

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -109,9 +110,7 @@ class Twin:
     def add(self, node: Node) -> None:
         """Take in one more node, on top of those that are there."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                module = ops.build(node.op, node.arguments)
+            module = ops.build(node.op, node.arguments)
             counters: dict[str, TorchTensor] = {}
             if isinstance(module, nn.Module):
                 self._add_module(node, module)
@@ -188,13 +187,11 @@ class Twin:
             inputs = [x.clone() for x in inputs]
         arguments, keywords = ops.TAKES[node.op](*inputs) if node.op in ops.TAKES else (tuple(inputs), {})
         constants = {name: like(value) for name, value in self.constants[node.name].items()}
-        # The formula of attention as it is written down: the fused kernels say "random" whether they drop or not. And
-        # float32 by the kernels of float64, for its error is to speak for theirs.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
-            with sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
-                result = functional_call(module, {**tensors, **constants}, arguments, {**keywords, **options})
-                return tuple(_flatten(result))
+        if inputs[0].is_meta:
+            options |= _without_looking(module, options)
+        with _as_written_down():
+            result = functional_call(module, {**tensors, **constants}, arguments, {**keywords, **options})
+            return tuple(_flatten(result))
 
     def run(
         self,
@@ -303,6 +300,10 @@ class Twin:
                 outputs = self._call(node, own, inputs)
             if node.op == "Hardsigmoid" and dtype == "float64" and outputs[0].requires_grad:
                 outputs[0].register_hook(lambda g: g * SIXTH)
+            if not any(
+                y.numel() for y in outputs
+            ):  # of nothing there is no gradient: GroupNorm's is NaN (docs/findings.md)
+                outputs = tuple(y.detach().requires_grad_(y.requires_grad) for y in outputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
             outputs = tuple(disturb(y.view_as(y)) for y in outputs)
             if isinstance(perturb, Blur):
@@ -348,6 +349,30 @@ class Twin:
         twin = copy(self)
         twin.architecture = replace(self.architecture, inputs=tuple(inputs), nodes=(lonely,), outputs=outputs)
         return twin
+
+
+@contextmanager
+def _as_written_down() -> Iterator[None]:
+    """Let torch compute by its plain formulas, as in training, and not by fused kernels.
+
+    Those of attention say "random" whether they drop or not; those of Transformer layers run in evaluation only, where
+    no gradient is asked for. And float32 by the kernels of float64, for its error is to speak for theirs.
+    """
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
+            with sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
+                yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def _without_looking(module: nn.Module, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Options under which a Transformer asks no mask whether it is causal: on the meta device it has no numbers."""
+    asked = [name for name, p in inspect.signature(module.forward).parameters.items() if p.default is None]
+    return {name: False for name in asked if name.endswith("is_causal") and options.get(name) is None}
 
 
 def _saving(perturb: Perturbation, inputs: Sequence[TorchTensor]) -> saved_tensors_hooks:

@@ -131,7 +131,7 @@ def _ties(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
 def _input(rng: np.random.Generator, graph_input: Input) -> Array:
     shape = graph_input.shape
     if graph_input.domain == "ties":
-        return _ties(rng, shape) * (6 if rng.integers(FAR) == 0 else 1)
+        return np.asarray(_ties(rng, shape) * (6 if rng.integers(FAR) == 0 else 1))
     if graph_input.domain == "wide":
         return representable(rng.standard_normal(shape) * 100.0 ** rng.integers(-1, 2, shape))
     if graph_input.domain == "unit":

@@ -40,6 +40,8 @@ class MultiheadAttention(Layer):
         dV = W^T dO;   dW = dO V^T + g;   dP from dW by dropout
         dS = P (dP - sum dP P);   dQ = dS K / sqrt(d);   dK = dS^T Q / sqrt(d)
 
+    Without a gradient of the output there is none of the values and of ``out_proj``, be W NaN or not.
+
     Shapes: query ``(L, N, embed_dim)``, key ``(S, N, kdim)``, value ``(S, N, vdim)``; N stands first with
     batch_first and is missing if unbatched. Output: as query, and with need_weights W, ``(N, num_heads, L, S)``, or
     its mean over the heads, ``(N, L, S)``. attn_mask ``(L, S)`` or ``(N num_heads, L, S)``, key_padding_mask
@@ -147,17 +149,21 @@ class MultiheadAttention(Layer):
 
         def backward(grads: Any) -> Gradients:
             g, g_shown = grads if need_weights else (grads, None)
-            g = self._batch_first(np.zeros_like(y) if g is None else g, batched)
-            g_mixed = self._heads(g @ parameters["out_proj.weight"])
-            g_w = g_mixed @ v.swapaxes(-1, -2)
+            g_w, g_v = np.zeros_like(w), np.zeros_like(v)
+            own = {n: np.zeros_like(parameters[n]) for n in self.parameter_shapes if n.startswith("out_proj")}
+            if g is not None:  # for zeros would become NaN where the weights are
+                g = self._batch_first(g, batched)
+                g_mixed = self._heads(g @ parameters["out_proj.weight"])
+                g_w, g_v = g_mixed @ v.swapaxes(-1, -2), w.swapaxes(-1, -2) @ g_mixed
+                own["out_proj.weight"] = matrix_gradient(g, mixed)
+                if self.bias:
+                    own["out_proj.bias"] = g.sum(axis=(0, 1))
             if g_shown is not None:
                 g_shown = g_shown if batched else g_shown[None]
                 g_w = g_w + (g_shown[:, None] / self.num_heads if average_attn_weights else g_shown)
             g_p = np.asarray(dropped.backward(g_w.reshape(drawn)).inputs[0]).reshape(p.shape)
             g_s = p * (g_p - (g_p * p).sum(-1, keepdims=True))
-            g_q, g_k, g_v = g_s @ k * scale, g_s.swapaxes(-1, -2) @ q, w.swapaxes(-1, -2) @ g_mixed
-            flows = [_merged(x) for x in (g_q, g_k, g_v)]
-            own = {"out_proj.weight": matrix_gradient(g, mixed)}
+            flows = [_merged(x) for x in (g_s @ k * scale, g_s.swapaxes(-1, -2) @ q, g_v)]
             if self.add_bias_kv:
                 own |= {f"bias_{n}": x[:, [given]].sum(axis=0, keepdims=True) for n, x in zip("kv", flows[1:])}
             flows = [flow[:, : x.shape[1]] for flow, x in zip(flows, inputs)]
@@ -168,7 +174,6 @@ class MultiheadAttention(Layer):
                 own |= {f"{n}_proj_weight": matrix for n, matrix in zip("qkv", matrices)}
             if self.bias:
                 own["in_proj_bias"] = np.concatenate([flow.sum(axis=(0, 1)) for flow in flows])
-                own["out_proj.bias"] = g.sum(axis=(0, 1))
             return Gradients(tuple(self._as_given(x @ m, batched) for x, m in zip(flows, weights)), own)
 
         return Step((y, shown if batched else shown[0]) if need_weights else y, backward)

@@ -140,11 +140,14 @@ class _InstanceNorm(_ChannelNorm):
         if not fits or (per_channel and x.shape[-self.spatial - 1] != self.num_features):
             wanted = f"{self.num_features if per_channel else '*'}{', *' * self.spatial}"
             raise reject(self, "the shape of its input", x.shape, f"(N, {wanted}) or ({wanted})")
-        if per_channel and batched and x.shape[0] == 0:
+        if self.affine and batched and x.shape[0] == 0:
             raise reject(self, "the shape of its input", x.shape, "at least one sample")
         batch = x if batched else x[None]
         axes = tuple(range(2, batch.ndim))
         step = self.normalised(parameters, batch, axes, self.momentum or 0.0, training)
+        if batched and len(x) == 0 and self.track_running_stats and training:  # torch averages over no samples
+            averages = {name: np.full(self.num_features, np.nan, x.dtype) for name in ("running_mean", "running_var")}
+            return replace(step, updates=averages)
         if batched:
             return step
 

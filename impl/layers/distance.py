@@ -31,12 +31,15 @@ def norm(d: Array, p: float, axis: int) -> tuple[Array, Array, Array]:
         share = chosen / chosen.sum(axis, keepdims=True, dtype=d.real.dtype)
         return (a * share).sum(axis, keepdims=True), sign * share, chosen
     gone = (zero.all if p > 0 else zero.any)(axis, keepdims=True)
-    safe = np.where(zero, 1, a)
+    # In units of a power of two near the entry that counts most: then no power overflows, and nothing is rounded.
+    largest = a.real.max(axis, keepdims=True, initial=0) if p > 0 else a.real.min(axis, keepdims=True)
+    unit = np.ldexp(d.real.dtype.type(1), np.frexp(largest)[1] - 1)
+    safe = np.where(zero, 1, a / unit)
     powers = np.where(zero, 0, safe * safe if p == 2 else safe**p)
     total = np.where(gone, 1, powers.sum(axis, keepdims=True))
     length = np.sqrt(total) if p == 2 else total ** (1 / p)
     slope = np.where(zero | gone, 0, sign * (safe / length) ** (p - 1))
-    return np.where(gone, 0, length), slope, sign
+    return np.where(gone, 0, length * unit), slope, sign
 
 
 @dataclass(frozen=True, eq=False)

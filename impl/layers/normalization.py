@@ -168,7 +168,7 @@ class GroupNorm(Layer):
 
     Shapes: x and y ``(N, num_channels, *)``; weight and bias ``(num_channels,)``. Mean and biased variance are those
     of ``num_channels / num_groups`` neighbouring channels with all that lies behind them; the gradient goes through
-    both.
+    both. Without weight and bias any number of channels will do that the groups divide, as in torch.
 
     Source: Wu and He, ECCV (2018), eq. 1-6.
     """
@@ -193,16 +193,17 @@ class GroupNorm(Layer):
         return ones_and_zeros(self, dtype)
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        if x.ndim < 2 or x.shape[1] != self.num_channels:
-            raise reject(self, "the shape of its input", x.shape, f"(N, {self.num_channels}, *)")
-        width = self.num_channels // self.num_groups
+        wanted = f"(N, {self.num_channels if self.affine else f'a multiple of num_groups ({self.num_groups})'}, *)"
+        if x.ndim < 2 or (x.shape[1] != self.num_channels if self.affine else x.shape[1] % self.num_groups):
+            raise reject(self, "the shape of its input", x.shape, wanted)
+        width = x.shape[1] // self.num_groups
         if x.shape[0] * width * prod(x.shape[2:]) == 1:
             raise reject(self, "the shape of its input", x.shape, "at least 2 values per group, or 2 samples")
         grouped = (x.shape[0], self.num_groups, width, *x.shape[2:])
         normal = standardise(x.reshape(grouped), tuple(range(2, len(grouped))), self.eps)
+        shape = (1, x.shape[1], *(1,) * (x.ndim - 2))
 
         def back(g: Array) -> Array:
             return normal.backward(g.reshape(grouped)).reshape(x.shape)
 
-        shape = (1, self.num_channels, *(1,) * (x.ndim - 2))
         return scale_and_shift(self, parameters, normal.values.reshape(x.shape), shape, back)

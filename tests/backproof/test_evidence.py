@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 import backproof
 from backproof.catalogue import rows
 from backproof.evidence import gather
+from backproof.implementations import NumPyImplementation
 from backproof.verification import Verification
 from impl.layer import Gradients
 from impl.layers import LAYERS
 from reference import Architecture, Input, Node, Reference, Tensor
-from reference.ops import constructor_arguments
 from reports import diagnose
 
 
@@ -65,8 +65,7 @@ class Made:
         **arguments: Any,
     ) -> Gradients:
         """Run impl's layer, with something changed."""
-        changed = constructor_arguments(self.node.op, {**self.node.arguments, **arguments}, np.asarray)
-        layer = LAYERS[self.node.op](**changed)
+        layer = NumPyImplementation().layer(self.node.op, {**self.node.arguments, **arguments})
         given = [(inputs or {}).get(i, x) for i, x in enumerate(self.inputs)]
         own = {**self.reference.values.parameters.get("n", {}), **(parameters or {})}
         step = layer.forward(

@@ -1,4 +1,4 @@
-"""The generator moves values away from accidental kinks, and leaves alone what has none."""
+"""The generator moves values away from accidental kinks; what is hit on purpose is no disagreement."""
 
 from unittest.mock import patch
 
@@ -32,3 +32,12 @@ def test_kinks_that_are_hit_on_purpose_stay_hit() -> None:
 def test_kinks_that_are_hit_on_purpose_stay_hit_on_the_way_back() -> None:
     ties = Architecture((Input("x", (16, 4), "ties"),), (Node("a", "Hardtanh", {}, ("x",)),), ("a",), 8)
     assert {tensor.verdict for tensor in verify(ties, dtype="float32").tensors} == {"agree"}
+
+
+def test_behind_several_kinks_autograd_is_no_difference_and_no_disagreement() -> None:
+    """F(0) = W relu(V 0) lies on two kinks, whose slopes add up to what autograd, with 0 for each, does not say."""
+    ones = Node("ones", "Softmax", {"dim": 0}, ("x",))
+    zeros = Node("zeros", "LayerNorm", {"normalized_shape": 2, "elementwise_affine": False}, ("ones",))
+    arguments = {"d_model": 2, "nhead": 1, "dim_feedforward": 2, "dropout": 0.0, "bias": False}
+    layer = Node("layer", "TransformerEncoderLayer", arguments, ("zeros",))
+    verify(Architecture((Input("x", (1, 2)),), (ones, zeros, layer), ("layer",))).raise_for_disagreement()

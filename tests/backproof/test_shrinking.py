@@ -200,6 +200,28 @@ def test_hypothesis_shrinks_to_one_small_node() -> None:
     assert max(*found.inputs[0].shape, *found.nodes[0].arguments.values()) <= 2
 
 
+def test_layers_among_the_arguments_shrink_too() -> None:
+    """What is wrong only with a norm on top keeps that norm, with as little in it as there may be."""
+    layer = {"d_model": 4, "nhead": 2, "dim_feedforward": 3, "dropout": 0.5, "activation": {"op": "Tanh"}}
+    norm = {"op": "LayerNorm", "arguments": {"normalized_shape": [4], "eps": 0.5}}
+    arguments = {"encoder_layer": {"op": "TransformerEncoderLayer", "arguments": layer}, "num_layers": 2, "norm": norm}
+    encoder = Node("encoder", "TransformerEncoder", arguments, ("x",), {"mask": [[False] * 3] * 3})
+    failing = Architecture((Input("x", (3, 2, 4)),), (encoder,), ("encoder",))
+
+    def has_a_norm(candidate: Architecture) -> bool:
+        Twin(candidate)
+        return candidate.nodes[0].arguments.get("norm") is not None
+
+    (found,) = shrink(failing, has_a_norm).architecture.nodes
+    smallest = {"d_model": 1, "nhead": 1, "dim_feedforward": 0}
+    assert found.arguments["encoder_layer"] == {"op": "TransformerEncoderLayer", "arguments": smallest}
+    assert found.arguments["num_layers"] == 1
+    assert found.arguments["norm"] == {"op": "LayerNorm", "arguments": {"normalized_shape": 1}}
+    assert not found.options
+    (inner,) = shrink(failing, lambda a: Twin(a) is not None and "Layer" in a.nodes[0].op).architecture.nodes
+    assert inner.op in ("TransformerEncoderLayer", "LayerNorm")
+
+
 def run(program: str) -> str:
     return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
 

@@ -204,3 +204,40 @@ def test_weights_are_shown_and_pass_their_gradient_on_as_torchs(batch, options):
         np.testing.assert_allclose(a, b.detach().numpy(), rtol=1e-11)
     for a, b in zip(step.backward(grads).inputs, xs):
         np.testing.assert_allclose(a, b.grad.numpy(), rtol=1e-10, atol=1e-12)
+
+
+def test_where_all_is_masked_and_only_the_weights_have_a_gradient():
+    """No gradient reaches the values through NaN weights that pass nothing on."""
+    layer, parameters, module = pair()
+    padding = np.array([[True] * 5, [False] * 5])
+    xs = [torch.tensor(x, requires_grad=True) for x in inputs()]
+    _, weights = module(*xs, key_padding_mask=torch.tensor(padding))
+    weights.sum().backward()
+    step = layer.forward(parameters, *inputs(), key_padding_mask=padding)
+    back = step.backward((None, np.ones_like(step.output[1])))
+    assert np.isnan(back.inputs[0]).any()
+    assert not back.inputs[2].any()
+    for got, x in zip(back.inputs[:2], xs):
+        np.testing.assert_allclose(got, x.grad.numpy(), rtol=1e-10, atol=1e-12)
+    assert xs[2].grad is None or not xs[2].grad.any()
+    for name, parameter in module.named_parameters():
+        want = np.zeros(parameter.shape) if parameter.grad is None else parameter.grad.numpy()
+        np.testing.assert_allclose(back.parameters[name], want, rtol=1e-10, atol=1e-12, err_msg=name)
+
+
+@pytest.mark.parametrize("sizes", [(0, 3, 2), (3, 0, 2), (3, 2, 0), (0, 0, 2)])
+@pytest.mark.parametrize("options", [{}, {"dropout": 0.5}, {"add_zero_attn": True}])
+@pytest.mark.parametrize("need_weights", [True, False])
+def test_sizes_of_zero(sizes, options, need_weights):
+    (length, keys, batch), (layer, parameters, module) = sizes, pair(**options)
+    arrays = [made(n, batch, 4) for n in (length, keys, keys)]
+    noise = [
+        np.full((*((batch * 2,) if need_weights else (batch, 2)), length, keys + ("add_zero_attn" in options)), 0.3)
+    ]
+    want, _, gradients = torchs(module, arrays, noise, need_weights=need_weights)
+    step = layer.forward(parameters, *arrays, noise=noise, need_weights=need_weights)
+    got = step.output[0] if need_weights else step.output
+    np.testing.assert_allclose(got, want, rtol=1e-11)
+    back = step.backward((np.ones_like(got), None) if need_weights else np.ones_like(got))
+    for a, b in zip(back.inputs, gradients):
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)

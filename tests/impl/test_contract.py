@@ -18,7 +18,7 @@ from backproof.verification import Verification
 from impl.layer import Array, Gradients, Layer, Step
 from impl.layers import LAYERS
 from reference import ArchitectureError, Input, Node
-from reference.ops import STRUCTURAL, build, constructor_arguments, parameters_of
+from reference.ops import STRUCTURAL, build, parameters_of
 from reference.twin import Twin
 
 DTYPES = ("float64", "float32", "float16", "longdouble")
@@ -57,7 +57,7 @@ def cases(draw: st.DrawFn, op: str) -> Case:
     alone = verification.alone[node.name]
     outputs = len(alone.twin.outputs[node.name])
     return Case(
-        LAYERS[node.op](**constructor_arguments(node.op, node.arguments, np.asarray)),
+        backproof.NumPyImplementation().layer(node.op, node.arguments),
         node,
         dict(alone.values.parameters[node.name]),
         list(alone.values.inputs.values()),

@@ -70,7 +70,7 @@ def test_no_step_is_taken_from_an_error_that_is_not_finite(wrong):
     assert len(calls) == 5
     np.testing.assert_equal(done.errors[1:], (wrong,))
     np.testing.assert_equal(heard, list(enumerate(done.errors, start=1)))
-    assert done.state["model.0.weight"][0] == 4  # steps taken
+    assert done.state["model.0.weight"]["step"] == 4  # steps taken
     assert np.isfinite(done.parameters["model.0.weight"]).all()
 
 

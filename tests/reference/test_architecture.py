@@ -60,6 +60,19 @@ def node(**changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def encoder(**changes: Any) -> dict[str, Any]:
+    layer = {"op": "TransformerEncoderLayer", "arguments": {"d_model": 3, "nhead": 1}}
+    return node(op="TransformerEncoder", arguments={"encoder_layer": layer, "num_layers": 1} | changes)
+
+
+def within(depth: int, **arguments: Any) -> dict[str, Any]:
+    """Encoders in the place of one another's layer."""
+    made = encoder(**arguments)
+    for _ in range(depth - 1):
+        made = encoder(encoder_layer={"op": made["op"], "arguments": made["arguments"]}, **arguments)
+    return made
+
+
 MALFORMED: dict[str, tuple[Any, str]] = {
     "no object": ([], "architecture: is \\[\\], wanted an object"),
     "no schema": ({k: v for k, v in document().items() if k != "schema"}, "schema is missing"),
@@ -107,6 +120,32 @@ MALFORMED: dict[str, tuple[Any, str]] = {
         document(nodes=[node(arguments={"bias": {"a": 1}})]),
         "node fc: arguments: bias",
     ),
+    "no layer as argument": (document(nodes=[encoder(encoder_layer=3)]), "torch.nn refuses TransformerEncoder"),
+    "a layer without op": (
+        document(nodes=[encoder(encoder_layer={"arguments": {}})]),
+        "node fc: arguments: encoder_layer: op is missing",
+    ),
+    "a layer with more than op and arguments": (
+        document(nodes=[encoder(norm={"op": "Identity", "inputs": []})]),
+        "node fc: arguments: norm: unknown field 'inputs', known are op, arguments",
+    ),
+    "an unknown layer as argument": (
+        document(nodes=[encoder(norm={"op": "Add"})]),
+        "node fc: arguments: norm: op: 'Add' is no layer of torch.nn",
+    ),
+    "an unknown argument of an argument": (
+        document(nodes=[encoder(norm={"op": "LayerNorm", "arguments": {"shape": 3}})]),
+        "node fc: arguments: norm: arguments: LayerNorm has no 'shape'",
+    ),
+    "a huge argument of an argument": (
+        document(nodes=[encoder(norm={"op": "LayerNorm", "arguments": {"normalized_shape": [10**9]}})]),
+        "node fc: arguments: norm: arguments: normalized_shape: 1000000000 is beyond",
+    ),
+    "an argument within itself": (document(nodes=[within(6)]), "layers stand in one another more than 4 deep"),
+    "many copies of many copies": (
+        document(nodes=[within(2, num_layers=9)]),
+        "encoder_layer: arguments: num_layers: 9 is beyond 7",
+    ),
     "wrong shapes": (document(inputs=[{"name": "x", "shape": [4, 5]}]), "node fc: torch.nn refuses Linear"),
     "no inputs": (document(nodes=[node(inputs=[])]), "node fc: inputs: is empty"),
     "a number as input": (document(nodes=[node(inputs=[1])]), "nodes\\[0\\]: inputs: 1 is not a name"),
@@ -148,6 +187,11 @@ def test_what_is_malformed_is_refused_by_name(case: str) -> None:
         ("", "not JSON"),
         ("{", "not JSON"),
         ("[" * 100_000, "nested too deeply"),
+        (json.dumps(document(nodes=[node(arguments={"bias": 7})])).replace("7", "[" * 800 + "]" * 800), "too deeply"),
+        (
+            json.dumps(document(nodes=[node(arguments={"bias": 7})])).replace("7", '{"a":' * 800 + "7" + "}" * 800),
+            "too deeply",
+        ),
         ('{"schema": NaN}', "NaN is no JSON number"),
         (b"\xff\xfe\x00", "not JSON"),
         (" " * 5_000_000, "bytes of JSON"),
@@ -177,3 +221,20 @@ def test_damaged_documents_are_read_or_refused_never_worse(architecture: Archite
     place[key] = data.draw(plain)
     with suppress(ArchitectureError):
         Twin(Architecture.from_json(json.dumps(wrong)))
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+@pytest.mark.parametrize(
+    ("op", "arguments", "shape"),
+    [
+        ("PixelShuffle", {"upscale_factor": 2}, (0, 4, 1, 1)),
+        ("PixelUnshuffle", {"downscale_factor": 2}, (0, 1, 2, 2)),
+        ("ChannelShuffle", {"groups": 2}, (1, 0, 3)),
+    ],
+)
+def test_what_pytorch_cannot_go_back_through_is_refused(
+    device: str, op: str, arguments: dict[str, int], shape: tuple[int, ...]
+) -> None:
+    shuffle = Architecture((Input("x", shape),), (Node("n", op, arguments, ("x",)),), ("n",))
+    with pytest.raises(ArchitectureError, match=f"^node n: torch.nn refuses {op}: "):
+        Twin(shuffle, device)
