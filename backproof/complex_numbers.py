@@ -11,6 +11,7 @@ from impl.layers import LAYERS
 from reference import Architecture, Refused, Twin, Values, draw_values, with_imaginary_parts
 from reference.run import Array
 
+REFUSES = "torch refuses"
 DRAWS = 3
 STEP = 2.0**-20
 ANALYTIC = 2.0**-8
@@ -34,10 +35,10 @@ def complex_numbers(op: str) -> str:
         try:
             analytic = _analytic(architecture, twin, values)
         except Refused as refusal:
-            return f"torch refuses: {refusal}"
+            return f"{REFUSES}: {refusal}"
         if not analytic:
             return "torch computes another function of them, which is not analytic"
-    return "the layer does not say that it conjugates as torch does"
+    return "impl promises nothing of it"
 
 
 def _analytic(architecture: Architecture, twin: Twin, values: Values) -> bool:

@@ -13,7 +13,7 @@ from torch.nn.utils import clip_grad
 from torch.optim import lr_scheduler, swa_utils
 
 from backproof.catalogue import rows
-from backproof.complex_numbers import complex_numbers
+from backproof.complex_numbers import REFUSES, complex_numbers
 from backproof.recipes import optimizers
 from impl import init, optim
 from impl.layers import LAYERS
@@ -32,16 +32,15 @@ def show(console: Console) -> None:
         table.add_row(op, rows()[op].limits or "all")
     console.print(f"{len(covered)} of the {len(torch_layers())} layers of torch.nn are covered:\n", highlight=False)
     console.print(table)
-    console.print("\nIn complex128 as well, but for:\n", highlight=False)
-    real = Table(box=None, pad_edge=False, header_style="bold")
-    real.add_column("layer", no_wrap=True)
-    real.add_column("why not", overflow="fold")
-    for op, why in ((op, complex_numbers(op)) for op in covered):
-        if why:
-            real.add_row(op, why)
-    console.print(real)
+    if missing:
+        console.print(f"\nNot covered yet ({len(missing)}): {', '.join(missing)}.", highlight=False)
     console.print(f"\nStructural ops: {', '.join(sorted(STRUCTURAL))}.", highlight=False)
-    console.print(f"\nNot covered yet ({len(missing)}): {', '.join(missing)}.", highlight=False)
+    reasons = {op: complex_numbers(op) for op in covered}
+    both = [op for op, why in reasons.items() if not why]
+    console.print(f"\nIn complex128 as well: {', '.join(both)}. PyTorch refuses the others, but for:", highlight=False)
+    for op, why in reasons.items():
+        if why and not why.startswith(REFUSES):
+            console.print(f"{op}: {why}.", highlight=False)
     for kind, names in beside_layers().items():
         here = [name for name, known in names.items() if known]
         console.print(f"\n{len(here)} of {len(names)} {kind}: {', '.join(here)}.", highlight=False)
