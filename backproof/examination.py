@@ -169,7 +169,7 @@ class Examination:
             here = (name.node, int(name.name))
             takes = [Tensor("input", f"{node.name}_input{i}", "0") for i, slot in enumerate(used) if slot == here]
         arrived = [
-            max(magnitude(array), self.reference.thorough[adjoint], self.reference.cancelled[adjoint])
+            max(magnitude(array), self.reference.moves(adjoint, self.dtype, thorough=True))
             for adjoint, array in self.reference.run.tensors.items()
             if adjoint[:2] == ("adjoint", node.name)
         ]

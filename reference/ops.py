@@ -48,6 +48,9 @@ EMPTY_ON_CPU = frozenset(
 )
 """Ops that take an empty batch, but not on the meta device."""
 
+UNWRITTEN = frozenset(["MultiLabelMarginLoss", "MultiMarginLoss"])
+"""Ops that return memory which nobody wrote where there is no sample (docs/findings.md)."""
+
 SAVES_A_MASK = frozenset(["MultiLabelMarginLoss"])
 """Ops that save floats for the way back which must be 0 or 1."""
 
@@ -194,8 +197,6 @@ def build(op: str, arguments: Mapping[str, Any]) -> Callable[..., Any]:
     What torch advises against while it makes one is not passed on: it is verified like the rest.
     """
     given = constructor_arguments(op, arguments, partial(torch.tensor, dtype=torch.float64, device="meta"), build)
-    if isinstance(given.get("distance_function"), str):
-        given["distance_function"] = build(given["distance_function"], {})
     if op in STRUCTURAL:
         return partial(STRUCTURAL[op], **given)
     with warnings.catch_warnings(), torch.device("meta"):

@@ -18,7 +18,8 @@ QUICK, MANY = (0, 1, 2), tuple(range(3, 24))
 """Phases of the disturbances: a few are enough for most arrays, many settle a suspicion."""
 NEAR = 2.0**-12
 LOST = 1e-3
-DOUBLE = ("float64", "complex128")
+AHEAD = ("output", "update")
+EPS = float(np.finfo(np.float64).eps)
 ULP = float(np.finfo(np.float32).eps)
 
 
@@ -64,13 +65,17 @@ class Reference:
         """Where float32 keeps less than three digits of an entry, how much may have cancelled there; else 0.
 
         In the tail of ``1 + erf x``, say, the error in float32 cannot grow any further, so it says too little of
-        float64, where it is a few units of the 1: what cancels is at most as large as its like.
+        float64, where it is a few units of the 1: what cancels is at most as large as its like. Where that happens to
+        an output of a node alone, a term of its gradients may be lost as a whole, in both dtypes alike.
         """
         lost = {name: not magnitude(array) for name, array in self.run.tensors.items()}
         for phase in QUICK:
             coarse = self._run(self.values, "float32", Perturbation(ULP, phase)).tensors
             for name, array in self.run.tensors.items():
                 lost[name] |= bool((_gaps(array, coarse[name]) > LOST * np.abs(array)).any())
+        alone = len(self.twin.architecture.nodes) == 1
+        if alone and any(gone for name, gone in lost.items() if name.kind == "output"):
+            lost |= {name: True for name in lost if name.kind not in AHEAD}
         return {name: self.magnitude(name.kind) if gone else 0.0 for name, gone in lost.items()}
 
     @cached_property
@@ -91,7 +96,8 @@ class Reference:
         """How far one unit of rounding moves an array, for what runs in ``dtype``: by a few looks, or by all."""
         if not thorough:
             return self.sensitivity[name]
-        return max(self.thorough[name], self.cancelled[name] if dtype in DOUBLE else 0.0)
+        # What cancelled in the reference is rounded in float64, whatever the dtype that is compared with it.
+        return max(self.thorough[name], self.cancelled[name] * EPS / float(np.finfo(dtype).eps))
 
     def _within(self, values: Values) -> dict[Tensor, float]:
         """What PyTorch loses in float32, on values changed by about one ulp."""
@@ -100,17 +106,16 @@ class Reference:
 
     def magnitude(self, kind: Kind) -> float:
         """Largest magnitude in the run among arrays of that kind: of what goes forward, or of what comes back."""
-        ahead = ("output", "update")
-        given = self.values.inputs if kind in ahead else self.values.cotangents
-        alike = (a for name, a in self.run.tensors.items() if (name.kind in ahead) == (kind in ahead))
+        given = self.values.inputs if kind in AHEAD else self.values.cotangents
+        alike = (a for name, a in self.run.tensors.items() if (name.kind in AHEAD) == (kind in AHEAD))
         return max(map(magnitude, (*given.values(), *alike)), default=0.0)
 
     def kinked(self, dtype: str) -> set[Tensor]:
         """Return the arrays that jump when all is disturbed by 4 or 32 units of rounding: so near lies a kink or a tie.
 
         They move ten times farther than their sensitivity says; integers move at all. Half of the disturbances tell
-        equal numbers apart: where a tie is computed, not given, rounding may break it. One rounds to the dtype. And in
-        float64 some move what has lost digits by what cancelled in it: a tail that underflows to 0 is not on a kink.
+        equal numbers apart: where a tie is computed, not given, rounding may break it. One rounds to the dtype. And
+        some move what has lost digits in float64 by what cancelled in it: a tail that underflows is not on a kink.
         """
         eps = float(np.finfo(dtype).eps)
         relative = [
@@ -119,8 +124,8 @@ class Reference:
             for apart in (False, True)
             for phase in range(4)
         ]
-        amounts = {n.node: 8 * eps * x for n, x in self.cancelled.items() if x and n.kind == "output"}
-        blurred = [Blur(amounts, phase, eps) for phase in range(4)] if amounts and dtype in DOUBLE else []
+        amounts = {n.node: 8 * EPS * x for n, x in self.cancelled.items() if x and n.kind == "output"}
+        blurred = [Blur(amounts, phase, EPS) for phase in range(4)] if amounts else []
         moved = self._moved([*relative, Rounding(dtype), *blurred])
         real = {name: is_numeric(self.run.tensors[name]) for name in moved}
         return {name for name, far in moved.items() if max(far) > 10 * self.thorough[name] * real[name]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -120,12 +120,16 @@ class Twin:
             empty = not all(x.numel() for x in inputs)
             if node.op in ops.ON_CPU or (empty and node.op in ops.EMPTY_ON_CPU):
                 inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
+            if node.op in ops.UNWRITTEN and not all(x.numel() for x in inputs):
+                raise ArchitectureError(f"node {node.name}: torch.nn.{node.op} of no sample is whatever was in memory")
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
             if empty:  # PyTorch cannot go back through some (docs/findings.md)
                 leaves = [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
                 ends = [("", y, y.detach()) for y in self._call(node, counters, leaves)]
-                _Forward({}, {}, ends).gradients([x for x in leaves if x.requires_grad])
+                # The meta device goes back through a mean over nothing in Python.
+                with suppress(ZeroDivisionError):
+                    _Forward({}, {}, ends).gradients([x for x in leaves if x.requires_grad])
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments

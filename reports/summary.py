@@ -85,7 +85,7 @@ class Summary:
             self.against.setdefault(tensor.against, Counter())[tensor.verdict] += 1
             if tensor.digits is not None and tensor.verdict == "agree":
                 self.least[tensor.against] = min(tensor.digits, self.least.get(tensor.against, tensor.digits))
-            if tensor.note.startswith(REFUSED):
+            if tensor.note.startswith(REFUSED) and (tensor.op or tensor.kind != "curvature"):  # a node has said it
                 self.refused.setdefault(tensor.op or WHOLE, tensor.note.removeprefix(REFUSED))
             if tensor.verdict == "inconclusive" and len(self.inconclusive) < KEPT:
                 self.inconclusive.append({"digest": agreement.digest, "dtype": agreement.dtype, **_shown(tensor)})

@@ -75,13 +75,14 @@ def triplet(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 
 def triplet_with_distance(choose: Chooser, shape: Shape, training: bool) -> Draw:
-    """Both distances, by name. Cosines are not swapped: those of short vectors are equal but for rounding."""
-    names = (None, "PairwiseDistance", "CosineSimilarity") if len(shape) > 1 else (None, "PairwiseDistance")
-    distance = choose.one_of(names)
+    """Both distances. Cosines are not swapped: those of short vectors are equal but for rounding."""
+    pairwise = {"op": "PairwiseDistance", "arguments": {"p": _power(choose), "eps": _eps(choose)}}
+    cosine = {"op": "CosineSimilarity", "arguments": {"dim": axis(choose, shape)}}
+    distance = choose.one_of((None, pairwise, cosine))
     arguments = {
         "distance_function": distance,
         "margin": choose.one_of((1.0, 0.5, 4.0)),
-        "swap": distance != "CosineSimilarity" and choose.boolean(),
+        "swap": distance is not cosine and choose.boolean(),
         "reduction": reduction(choose),
     }
     return Draw(arguments, (Need(shape), Need(broadcast(choose, shape))))
@@ -120,6 +121,6 @@ ROWS = (
         ANY,
         triplet_with_distance,
         loss=True,
-        limits="distance_function is a layer or its name, as no function knows its own backward",
+        limits="distance_function is a layer, for no function knows its own backward",
     ),
 )

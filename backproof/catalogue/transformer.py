@@ -18,7 +18,7 @@ ACTIVATIONS: tuple[Any, ...] = (
 """By torch's names, and as layers with and without arguments of their own."""
 
 
-WIDEST, STACKED = 6, 3
+WIDEST, STACKED = 4, 2
 """Features of the widest sequences, and of those that go through two layers: all parameters are differentiated."""
 
 
@@ -141,14 +141,14 @@ def decoder(choose: Chooser, shape: Shape, training: bool) -> Draw | None:
 def source(choose: Chooser, shape: Shape) -> Need:
     """Few features: a Transformer has parameters enough."""
     lengths = [choose.integer(1, 3) for _ in range(choose.one_of((2, 1)))]
-    return Need((*lengths, choose.integer(1, 4)))
+    return Need((*lengths, choose.integer(1, 3)))
 
 
 def transformer(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """One and two layers each way; a custom stack, which has no norm on top, in the place of either."""
     layer, length = _arguments(choose, shape[-1]), choose.integer(1, 3)
     arguments = layer | {
-        f"num_{kind}_layers": choose.integer(1, 2 if shape[-1] < STACKED else 1) for kind in ("encoder", "decoder")
+        f"num_{kind}_layers": choose.integer(1, 2 if shape[-1] <= STACKED else 1) for kind in ("encoder", "decoder")
     }
     for kind, name in (("encoder", "TransformerEncoder"), ("decoder", "TransformerDecoder")):
         if choose.integer(0, 3) == 3:

@@ -187,10 +187,11 @@ class BCELoss(Loss):
 
 @dataclass(frozen=True, eq=False)
 class BCEWithLogitsLoss(Loss):
-    """``l = w ((1 - t) x + a log(1 + exp(-x)))``, ``a = 1 + (p - 1) t``: cross entropy of t and sigmoid(x), stable.
+    """``l = w ((1 - t) log(1 + exp(x)) + p t log(1 + exp(-x)))``: the cross entropy of t and sigmoid(x).
 
-    Backward: ``dl/dx = w (1 - t - a sigmoid(-x))``, ``dl/dt = w ((p - 1) log(1 + exp(-x)) - x)``. The weight w of the
-    elements and the weight p of the positive class broadcast to the shape of x.
+    Backward: ``dl/dx = w ((1 - t) sigmoid(x) - p t sigmoid(-x))`` and
+    ``dl/dt = w (p log(1 + exp(-x)) - log(1 + exp(x)))``, which is ``-w x`` for p = 1: no term but these two can cancel.
+    The weight w of the elements and the weight p of the positive class broadcast to the shape of x.
 
     Shapes: input x and target t ``(*)``, alike.
 
@@ -216,13 +217,13 @@ class BCEWithLogitsLoss(Loss):
             spread(self, name, np.asarray(1 if given is None else given, x.real.dtype), x.shape)
             for name, given in weights.items()
         )
-        a = 1 + (p - 1) * t
-        rest = softplus(-x)
+        right, wrong = softplus(-x), softplus(x)
 
         def back(g: Array) -> tuple[Array, Array]:
-            return g * w * (1 - t - a * sigmoid(-x)[0]), g * w * ((p - 1) * rest - x)
+            to_t = -x if self.pos_weight is None else p * right - wrong
+            return g * w * ((1 - t) * sigmoid(x)[0] - p * t * sigmoid(-x)[0]), g * w * to_t
 
-        return self.reduced(np.asarray(w * ((1 - t) * x + a * rest)), back)
+        return self.reduced(np.asarray(w * ((1 - t) * wrong + p * t * right)), back)
 
 
 @dataclass(frozen=True, eq=False)

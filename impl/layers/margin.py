@@ -9,7 +9,7 @@ import numpy as np
 
 from impl.layer import Array, Layer, Noise, Step, check_shape, reject
 from impl.layers.activation import sigmoid, softplus
-from impl.layers.distance import CosineSimilarity, PairwiseDistance
+from impl.layers.distance import PairwiseDistance
 from impl.layers.loss import Loss, joint_shape, spread
 from impl.layers.structural import fold
 
@@ -362,35 +362,18 @@ class TripletMarginLoss(_Triplet):
 class TripletMarginWithDistanceLoss(_Triplet):
     """``l = max(0, margin + d(a, p) - d(a, n))``, as TripletMarginLoss, for any distance d.
 
-    ``distance_function`` is a layer of two inputs without parameters, or the name of one of impl's, which is plain
-    data; None: PairwiseDistance.
+    ``distance_function`` is a layer of two inputs, without parameters; None: PairwiseDistance.
 
     Shapes: anchor a, positive p and negative n as d takes them; l as d.
 
     Source: as TripletMarginLoss.
     """
 
-    distance_function: Layer | str | None = None
+    distance_function: Layer | None = None
     margin: float = 1.0
     swap: bool = False
     reduction: str = "mean"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        if isinstance(self.distance_function, str) and self.distance_function not in DISTANCES:
-            raise reject(
-                self, "distance_function", self.distance_function, f"a layer, or one of {', '.join(DISTANCES)}"
-            )
-
     @property
     def distance(self) -> Layer:
-        if isinstance(self.distance_function, Layer):
-            return self.distance_function
-        return DISTANCES[self.distance_function or "PairwiseDistance"]()
-
-
-DISTANCES: dict[str, type[PairwiseDistance | CosineSimilarity]] = {
-    "CosineSimilarity": CosineSimilarity,
-    "PairwiseDistance": PairwiseDistance,
-}
-"""Distances by name."""
+        return self.distance_function or PairwiseDistance()
