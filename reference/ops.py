@@ -43,6 +43,11 @@ ON_CPU = frozenset(
 or in what they cannot go back through.
 """
 
+EMPTY_ON_CPU = frozenset(
+    ["FractionalMaxPool2d", "FractionalMaxPool3d", "Upsample", "UpsamplingBilinear2d", "UpsamplingNearest2d"]
+)
+"""Ops that take an empty batch, but not on the meta device."""
+
 UNWRITTEN = frozenset(["MultiLabelMarginLoss", "MultiMarginLoss"])
 """Ops that return memory which nobody wrote where there is no sample (docs/findings.md)."""
 

@@ -117,13 +117,14 @@ class Twin:
                 # Batch norm without momentum reads its counter, which the meta device cannot.
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
             inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
-            if node.op in ops.ON_CPU:
+            empty = not all(x.numel() for x in inputs)
+            if node.op in ops.ON_CPU or (empty and node.op in ops.EMPTY_ON_CPU):
                 inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
             if node.op in ops.UNWRITTEN and not all(x.numel() for x in inputs):
                 raise ArchitectureError(f"node {node.name}: torch.nn.{node.op} of no sample is whatever was in memory")
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
-            if not all(x.numel() for x in inputs):  # PyTorch cannot go back through some (docs/findings.md)
+            if empty:  # PyTorch cannot go back through some (docs/findings.md)
                 leaves = [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
                 ends = [("", y, y.detach()) for y in self._call(node, counters, leaves)]
                 # The meta device goes back through a mean over nothing in Python.

@@ -10,7 +10,7 @@ import numpy as np
 
 from impl.layer import Array, Layer, Noise, Shape, Step, draw, reject
 from impl.pooling import adaptive, check_spatial, greatest, mean
-from impl.windows import per_axis
+from impl.windows import per_axis, with_batch
 
 __all__ = [
     "AdaptiveAvgPool1d",
@@ -62,8 +62,11 @@ class _AdaptiveAvgPool(_Adaptive):
     """
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        check_spatial(self, x, self.rank, -self.rank)
-        return mean(x, self._windows(x))
+        with_batch(self, x, self.rank)
+        axes = self._windows(x)
+        # One window for all is a plain mean to torch, be it of nothing.
+        check_spatial(self, x, self.rank, x.ndim if all(places.shape[1] == 1 for places in axes) else -self.rank)
+        return mean(x, axes)
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):

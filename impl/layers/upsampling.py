@@ -53,8 +53,8 @@ class _Resized(Layer):
             raise reject(self, name, getattr(self, name), f"one number or {len(spatial)} for the shape {x.shape}")
         each = np.broadcast_to(given, len(spatial)).tolist()
         sizes = [int(n * factor) for n, factor in zip(spatial, each)] if self.size is None else each
-        # An average over areas takes and gives nothing at all as well.
-        if 0 in spatial or (mode != "area" and 0 in (x.shape[1], *sizes)):
+        # An average over areas gives nothing at all as well, and one of nothing.
+        if (0 in spatial and set(sizes) != {1}) if mode == "area" else 0 in (x.shape[1], *spatial, *sizes):
             wanted = f"at least one channel and one element along each axis, also of the {sizes} that come out"
             raise reject(self, "the shape of its input", x.shape, wanted)
         if mode == "area":
