@@ -116,7 +116,8 @@ class Twin:
                 self._add_module(node, module)
                 # Batch norm without momentum reads its counter, which the meta device cannot.
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
-            inputs = [self._shaped(reference, f"node {node.name}: inputs") for reference in node.inputs]
+            # Contiguous, as when it runs: MaxPool3d refuses some other layouts.
+            inputs = [self._shaped(reference, f"node {node.name}: inputs").contiguous() for reference in node.inputs]
             empty = not all(x.numel() for x in inputs)
             if node.op in ops.ON_CPU or (empty and node.op in ops.EMPTY_ON_CPU):
                 inputs = [torch.zeros_like(x, device="cpu") for x in inputs]

@@ -121,7 +121,7 @@ def layout_in_memory_does_not_matter(case: Case) -> None:
 def arrays_come_back_in_the_dtype_they_came_in(case: Case) -> None:
     for dtype in DTYPES:
         cast = partial(as_dtype, dtype=dtype)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):  # beyond float16
             step = case.forward(cast)
             found = arrays(step, case.backward(step, cast))
         for name, array in found.items():

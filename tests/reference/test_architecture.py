@@ -258,3 +258,10 @@ def test_what_pytorch_cannot_go_back_through_is_refused(
     shuffle = Architecture((Input("x", shape),), (Node("n", op, arguments, ("x",)),), ("n",))
     with pytest.raises(ArchitectureError, match=f"^node n: torch.nn refuses {op}: "):
         Twin(shuffle, device)
+
+
+def test_every_module_is_handed_contiguous_arrays() -> None:
+    turned = Node("turned", "Transpose", {"dim0": 1, "dim1": 2}, ("x",))
+    pooled = Node("pooled", "MaxPool3d", {"kernel_size": 1}, ("turned",))  # which refuses these strides
+    architecture = Architecture((Input("x", (2, 3, 1, 1)),), (turned, pooled), ("pooled",))
+    assert Twin(architecture, device="cpu").shapes["pooled"] == (2, 1, 3, 1)
