@@ -116,8 +116,7 @@ class Twin:
                 self._add_module(node, module)
                 # Batch norm without momentum reads its counter, which the meta device cannot.
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
-            # Contiguous, as when it runs: MaxPool3d refuses some other layouts.
-            inputs = [self._shaped(reference, f"node {node.name}: inputs").contiguous() for reference in node.inputs]
+            inputs = [_in_order(self._shaped(reference, f"node {node.name}: inputs")) for reference in node.inputs]
             empty = not all(x.numel() for x in inputs)
             if node.op in ops.ON_CPU or (empty and node.op in ops.EMPTY_ON_CPU):
                 inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
@@ -294,9 +293,9 @@ class Twin:
         sources = {Tensor("input", name, "0"): x for name, (x,) in flowing.items()}
         results: dict[Tensor, Array] = {}
         for node in self.architecture.nodes:
-            # Contiguous both ways: the gradients of BatchNorm2d are wrong for some other layouts (docs/findings.md).
+            # In C order both ways: some other layouts are refused, or get wrong gradients (docs/findings.md).
             taken = [flowing[name][index] for name, index in map(self.architecture.slot, node.inputs)]
-            inputs = [use(x.contiguous(), node.name, str(i)) for i, x in enumerate(taken)]
+            inputs = [use(_in_order(x), node.name, str(i)) for i, x in enumerate(taken)]
             own = {name: use(x, node.name, name) for name, x in parameters.get(node.owner, {}).items()}
             draws = Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext()
             saved: AbstractContextManager[Any] = nullcontext()
@@ -320,7 +319,7 @@ class Twin:
                 sources[Tensor("adjoint", node.name, str(i))] = y
                 if y.requires_grad:
                     # No gradient at all may come: a norm that counts has none.
-                    y.register_hook(lambda g: None if g is None else disturb(g).contiguous())
+                    y.register_hook(lambda g: None if g is None else _in_order(disturb(g)))
         for owner, tensors in parameters.items():
             for name, tensor in tensors.items():
                 if name in self.buffers[owner]:
@@ -410,6 +409,11 @@ def _dense(tensor: TorchTensor) -> TorchTensor:
 def _direction(along: Values, name: Tensor, like: TorchTensor) -> TorchTensor:
     arrays = along.parameters[name.node] if name.kind == "parameter" else along.inputs
     return torch.from_numpy(arrays[name.name if name.kind == "parameter" else name.node]).to(like.dtype)
+
+
+def _in_order(tensor: TorchTensor) -> TorchTensor:
+    """Lay out the numbers in C order, with the strides of that also where an axis of size 1 leaves them open."""
+    return tensor.contiguous().view(-1).view(tensor.shape)
 
 
 def _flatten(result: Any) -> Iterable[TorchTensor]:
