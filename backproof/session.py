@@ -99,6 +99,10 @@ class Session:
             self.interrupted = True
         except BrokenExecutor:
             self.died = True
+        except Exception:  # a mistake of ours: what was verified before it is not lost
+            self.summary.seconds = perf_counter() - started
+            self.finish()
+            raise
         self.summary.seconds = perf_counter() - started
 
     def shrink(self, isolated: bool) -> None:

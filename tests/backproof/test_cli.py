@@ -254,6 +254,20 @@ def test_ctrl_c_reports_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Interrupted: 3 of 50" in Path("backproof-report/index.html").read_text(encoding="utf-8")
 
 
+def test_a_mistake_of_ours_costs_nothing_that_was_verified(monkeypatch: pytest.MonkeyPatch) -> None:
+    example = Campaign.example
+
+    def broken(self: Campaign, number: int) -> list[Agreement]:
+        if number == 3:
+            raise RuntimeError("ours")
+        return example(self, number)
+
+    monkeypatch.setattr(Campaign, "example", broken)
+    done = run("verify", "--examples", 50, "--layers", "Linear", "--workers", 1, "--json", "found.json")
+    assert isinstance(done.exception, RuntimeError)
+    assert json.loads(Path("found.json").read_text(encoding="utf-8"))["architectures"] == 3
+
+
 def test_a_full_disk_costs_neither_the_numbers_nor_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device", "backproof-report/index.html")
