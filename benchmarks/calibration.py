@@ -24,13 +24,13 @@ from scipy.stats import beta
 from backproof.campaign import Campaign, one_thread
 from backproof.cli import CommaSeparated, UserError, json_option, mistakes
 from backproof.session import AGREE, DISAGREE, INTERRUPTED, environment
-from backproof.verification import DTYPES
 from benchmarks import peers
 from benchmarks.presentation import draw, show
 from benchmarks.sensitivity import Sensitivity, checkers, round_robin
 from reports import Agreement, Summary
 
 T = TypeVar("T")
+DTYPES = ("float64", "float32", "float16")
 PICTURES = (".png", ".svg", ".pdf")
 NO_JAX = "jax is not installed (pip install -e '.[benchmarks]'): its column is left out."
 

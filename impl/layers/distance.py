@@ -104,8 +104,10 @@ class CosineSimilarity(Layer):
         for x in (x1, x2):
             wide = np.broadcast_to(x, shape)
             length, direction, branch = norm(wide, 2, self.dim)
-            short = length.real < self.eps
-            c = np.where(short, np.asarray(self.eps, length.dtype), length)
+            # An eps that is 0 in float16 would divide by it.
+            eps = max(self.eps, float(np.finfo(length.real.dtype).tiny)) if self.eps else 0.0
+            short = length.real < eps
+            c = np.where(short, np.asarray(eps, length.dtype), length)
             units.append(wide / c)
             factors.append(1 / c)
             directions.append(direction)

@@ -160,7 +160,7 @@ class CosineEmbeddingLoss(Loss):
             raise reject(self, "the shapes of its inputs", shapes, "(D,), (D,) and (), or (N, D), (N, D) and (N,)")
         square = max(SQUARE, float(np.finfo(x1.real.dtype).tiny))
         m1, m2 = ((x * x).sum(-1, keepdims=True) + square for x in (x1, x2))
-        length = np.sqrt(m1 * m2)
+        length = np.sqrt(m1) * np.sqrt(m2)  # their product may be beyond float16
         cosine = ((x1 * x2).sum(-1, keepdims=True) / length)[..., 0]
         joint_shape(self, cosine, t)
         beyond = (cosine - self.margin).real < 0

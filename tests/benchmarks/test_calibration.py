@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from backproof.verification import DTYPES
 from benchmarks import calibration, peers
-from benchmarks.calibration import NO_JAX, FalseAlarms, main, rate_below
+from benchmarks.calibration import DTYPES, NO_JAX, FalseAlarms, main, rate_below
 from benchmarks.injection import RELATIONS, Case, Coordinate, Error, cases
 from benchmarks.sensitivity import Answer, Ask, Checker, Sensitivity, caught_share, checkers, round_robin
 from reference import Tensor
