@@ -20,7 +20,7 @@ from reference.steps import NODES, Shifted, Stencil, search
 Terms: TypeAlias = Callable[[Array], Array]
 
 EPS = float(np.finfo(np.float64).eps)
-COMPLEX_STEP = 2.0**-520  # its square underflows, so the step has no truncation error at all
+COMPLEX_STEP = 2.0**-600  # so small that its square is 0, which no branch can mistake for a real part
 UNDERFLOW = float(np.finfo(np.float64).smallest_subnormal) / COMPLEX_STEP
 ROUNDING = 8.0
 

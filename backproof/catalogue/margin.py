@@ -10,6 +10,7 @@ from backproof.catalogue.row import Chooser, Convention, Draw, Need, Row, Shape,
 
 ANY = (2, 1, 3, 4)
 INFINITE = "infinite p is not drawn, for JSON has no infinity: the tests hold it beside torch"
+SHORT = "a vector shorter than eps keeps the gradient of its length"
 MARGINS = (1.0, 0.5, 0.0, -0.5)
 
 
@@ -77,7 +78,7 @@ def triplet(choose: Chooser, shape: Shape, training: bool) -> Draw:
 def triplet_with_distance(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """Both distances. Cosines are not swapped: those of short vectors are equal but for rounding."""
     pairwise = {"op": "PairwiseDistance", "arguments": {"p": _power(choose), "eps": _eps(choose)}}
-    cosine = {"op": "CosineSimilarity", "arguments": {"dim": axis(choose, shape)}}
+    cosine = {"op": "CosineSimilarity", "arguments": {"dim": axis(choose, shape), "eps": choose.one_of((1e-8, 0.0))}}
     distance = choose.one_of((None, pairwise, cosine))
     arguments = {
         "distance_function": distance,
@@ -95,15 +96,21 @@ def pairwise_distance(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 
 def cosine_similarity(choose: Chooser, shape: Shape, training: bool) -> Draw:
-    """Any axis, from either end; vectors shorter than a large eps."""
-    arguments = {"dim": axis(choose, shape), "eps": choose.one_of((1e-8, 0.75))}
+    """Any axis, from either end; vectors shorter than a large eps, and no eps at all."""
+    arguments = {"dim": axis(choose, shape), "eps": choose.one_of((1e-8, 0.75, 0.0))}
     return Draw(arguments, (Need(broadcast(choose, shape)),))
 
 
 def clamped(arguments: Mapping[str, Any]) -> Convention:
     """Vectors shorter than eps keep the gradient of their length."""
-    reason = "a vector shorter than eps keeps the gradient of its length"
-    return {0: reason, 1: reason} if arguments.get("eps", 0) > 0.1 else {}
+    return {0: SHORT, 1: SHORT} if arguments.get("eps", 1e-8) > 0 else {}
+
+
+def distant(arguments: Mapping[str, Any]) -> Convention:
+    """The same of cosines as a distance."""
+    distance = arguments.get("distance_function")
+    cosines = distance is not None and distance["op"] == "CosineSimilarity" and clamped(distance["arguments"])
+    return dict.fromkeys(range(3), SHORT) if cosines else {}
 
 
 ROWS = (
@@ -120,6 +127,7 @@ ROWS = (
         "TripletMarginWithDistanceLoss",
         ANY,
         triplet_with_distance,
+        convention=distant,
         loss=True,
         limits="distance_function is a layer, for no function knows its own backward",
     ),

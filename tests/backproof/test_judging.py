@@ -164,7 +164,7 @@ def test_without_this_rule_a_right_layer_is_blamed(rule: str) -> None:
 
 
 ALARMS = {path.stem: path for path in sorted((Path(__file__).parent / "false_alarms").glob("*.json"))}
-"""Architectures of correct layers, that were once blamed: of seeds 1 to 3, and two that lost digits PyTorch keeps."""
+"""Architectures of correct layers, that were once blamed: of seeds 1, 2, 3 and 23, and two that lost digits PyTorch keeps."""
 
 NOT_BLURRED = patch.object(sensitivity, "Blur", lambda amounts, phase, size: twin.Perturbation(size, phase))
 NOT_SPREAD = patch.object(sensitivity, "AHEAD", ("output", "update", "parameter", "input"))
@@ -177,6 +177,8 @@ RULES_OF_ALARMS: dict[str, tuple[Any, ...]] = {
     "6560dbff2ca69e2f": ("float64", NOT_BLURRED),
     "a80d885fb984da30": ("float32", NOT_BLURRED),
     "a6de969fba603a8e": ("float64", NOT_SPREAD),
+    "0dbefc069a1d0c8e": ("float64", patch("reference.differences.COMPLEX_STEP", 2.0**-520)),
+    "addbe72fa6f0a8db": ("float64", patch("backproof.differencing.convention", lambda node: {})),
     "0270fceb8b44e7f3": ("float32", patch.object(sensitivity, "EPS", 1e-300)),
 }
 """In which dtype there is an alarm without which rules."""
