@@ -78,7 +78,7 @@ def triplet(choose: Chooser, shape: Shape, training: bool) -> Draw:
 def triplet_with_distance(choose: Chooser, shape: Shape, training: bool) -> Draw:
     """Both distances. Cosines are not swapped: those of short vectors are equal but for rounding."""
     pairwise = {"op": "PairwiseDistance", "arguments": {"p": _power(choose), "eps": _eps(choose)}}
-    cosine = {"op": "CosineSimilarity", "arguments": {"dim": axis(choose, shape), "eps": choose.one_of((1e-8, 0.0))}}
+    cosine = {"op": "CosineSimilarity", "arguments": {"dim": axis(choose, shape)}}
     distance = choose.one_of((None, pairwise, cosine))
     arguments = {
         "distance_function": distance,
@@ -96,8 +96,8 @@ def pairwise_distance(choose: Chooser, shape: Shape, training: bool) -> Draw:
 
 
 def cosine_similarity(choose: Chooser, shape: Shape, training: bool) -> Draw:
-    """Any axis, from either end; vectors shorter than a large eps, and no eps at all."""
-    arguments = {"dim": axis(choose, shape), "eps": choose.one_of((1e-8, 0.75, 0.0))}
+    """Any axis, from either end; vectors shorter than a large eps."""
+    arguments = {"dim": axis(choose, shape), "eps": choose.one_of((1e-8, 0.75))}
     return Draw(arguments, (Need(broadcast(choose, shape)),))
 
 

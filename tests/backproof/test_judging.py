@@ -164,7 +164,7 @@ def test_without_this_rule_a_right_layer_is_blamed(rule: str) -> None:
 
 
 ALARMS = {path.stem: path for path in sorted((Path(__file__).parent / "false_alarms").glob("*.json"))}
-"""Architectures of correct layers, that were once blamed: of seeds 1, 2, 3 and 23, and two that lost digits PyTorch keeps."""
+"""Architectures that were once blamed: layers of ours that were right, but for two that lost digits PyTorch keeps."""
 
 NOT_BLURRED = patch.object(sensitivity, "Blur", lambda amounts, phase, size: twin.Perturbation(size, phase))
 NOT_SPREAD = patch.object(sensitivity, "AHEAD", ("output", "update", "parameter", "input"))
