@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,10 +16,10 @@ from torch import Tensor as TorchTensor
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from reference import ops
 from reference.architecture import LIMITS, Architecture, ArchitectureError, Input, Node
+from reference.calling import as_written_down, in_order, without_looking
 from reference.disturbance import DTYPES, Blur, Disturbance, Perturbation, numeric
 from reference.draws import Draws, recorded
 from reference.run import Array, Run, Tensor
@@ -116,7 +114,7 @@ class Twin:
                 self._add_module(node, module)
                 # Batch norm without momentum reads its counter, which the meta device cannot.
                 counters = {n: torch.zeros((), dtype=b.dtype) for n, b in module.named_buffers() if b.ndim == 0}
-            inputs = [_in_order(self._shaped(reference, f"node {node.name}: inputs")) for reference in node.inputs]
+            inputs = [in_order(self._shaped(reference, f"node {node.name}: inputs")) for reference in node.inputs]
             empty = not all(x.numel() for x in inputs)
             if node.op in ops.ON_CPU or (empty and node.op in ops.EMPTY_ON_CPU):
                 inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
@@ -193,8 +191,8 @@ class Twin:
         arguments, keywords = ops.TAKES[node.op](*inputs) if node.op in ops.TAKES else (tuple(inputs), {})
         constants = {name: like(value) for name, value in self.constants[node.name].items()}
         if inputs[0].is_meta:
-            options |= _without_looking(module, options)
-        with _as_written_down():
+            options |= without_looking(module, options)
+        with as_written_down():
             result = functional_call(module, {**tensors, **constants}, arguments, {**keywords, **options})
             return tuple(_flatten(result))
 
@@ -295,7 +293,7 @@ class Twin:
         for node in self.architecture.nodes:
             # In C order both ways: some other layouts are refused, or get wrong gradients (docs/findings.md).
             taken = [flowing[name][index] for name, index in map(self.architecture.slot, node.inputs)]
-            inputs = [use(_in_order(x), node.name, str(i)) for i, x in enumerate(taken)]
+            inputs = [use(in_order(x), node.name, str(i)) for i, x in enumerate(taken)]
             own = {name: use(x, node.name, name) for name, x in parameters.get(node.owner, {}).items()}
             draws = Draws(values.noise[node.name]) if node.name in self.noise_shapes else nullcontext()
             saved: AbstractContextManager[Any] = nullcontext()
@@ -319,7 +317,7 @@ class Twin:
                 sources[Tensor("adjoint", node.name, str(i))] = y
                 if y.requires_grad:
                     # No gradient at all may come: a norm that counts has none.
-                    y.register_hook(lambda g: None if g is None else _in_order(disturb(g)))
+                    y.register_hook(lambda g: None if g is None else in_order(disturb(g)))
         for owner, tensors in parameters.items():
             for name, tensor in tensors.items():
                 if name in self.buffers[owner]:
@@ -356,30 +354,6 @@ class Twin:
         return twin
 
 
-@contextmanager
-def _as_written_down() -> Iterator[None]:
-    """Let torch compute by its plain formulas, as in training, and not by fused kernels.
-
-    Those of attention say "random" whether they drop or not; those of Transformer layers run in evaluation only, where
-    no gradient is asked for. And float32 by the kernels of float64, for its error is to speak for theirs.
-    """
-    fused = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what torch advises against is verified like the rest
-            with sdpa_kernel(SDPBackend.MATH), torch.backends.mkldnn.flags(enabled=False):
-                yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fused)
-
-
-def _without_looking(module: nn.Module, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Options under which a Transformer asks no mask whether it is causal: on the meta device it has no numbers."""
-    asked = [name for name, p in inspect.signature(module.forward).parameters.items() if p.default is None]
-    return {name: False for name in asked if name.endswith("is_causal") and options.get(name) is None}
-
-
 def _saving(perturb: Perturbation, inputs: Sequence[TorchTensor]) -> saved_tensors_hooks:
     given = {x.data_ptr() for x in inputs}
 
@@ -409,11 +383,6 @@ def _dense(tensor: TorchTensor) -> TorchTensor:
 def _direction(along: Values, name: Tensor, like: TorchTensor) -> TorchTensor:
     arrays = along.parameters[name.node] if name.kind == "parameter" else along.inputs
     return torch.from_numpy(arrays[name.name if name.kind == "parameter" else name.node]).to(like.dtype)
-
-
-def _in_order(tensor: TorchTensor) -> TorchTensor:
-    """Lay out the numbers in C order, with the strides of that also where an axis of size 1 leaves them open."""
-    return tensor.contiguous().view(-1).view(tensor.shape)
 
 
 def _flatten(result: Any) -> Iterable[TorchTensor]:

@@ -8,11 +8,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from test_optim import DTYPES, SHAPES
 
 from impl import optim
-
-SHAPES: dict[str, tuple[int, ...]] = {"weight": (3, 2), "scale": (), "kernel": (2, 3, 2)}
-DTYPES = [np.float16, np.float32, np.float64, np.longdouble]
 
 
 @given(

@@ -5,10 +5,9 @@ from copy import deepcopy
 import numpy as np
 import pytest
 import torch
+from test_optim import DTYPES
 
 from impl import optim
-
-DTYPES = [np.float16, np.float32, np.float64, np.longdouble]
 
 
 def valley(w, b):
