@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from reference.ops import torch_layers
+
 from .catching import DTYPES, WITHIN, catches, named
 from .planting import BUGS
 
@@ -23,6 +25,10 @@ def test_most_diagnoses_name_the_mistake() -> None:
     assert share >= 0.8, f"{share:.0%} named, not: " + "; ".join(
         f"{name} ({catches(name)['float64'].agreement.diagnosis})" for name in missed
     )
+
+
+def test_mistakes_are_planted_in_at_least_60_layers() -> None:
+    assert len({bug.culprit for bug in BUGS.values()} & set(torch_layers())) >= 60
 
 
 def test_mistakes_that_really_happened_are_at_least_44_and_spread_over_all_kinds() -> None:
