@@ -114,6 +114,8 @@ class Coverage:
 
 def value_class(value: Any, default: Any) -> str:
     """Name the class of an argument's value: ``default``, ``True``, ``0``, ``above 1``, ``a list``."""
+    if isinstance(default, tuple):
+        default = list(default)
     if value == default and isinstance(value, bool) == isinstance(default, bool):
         return "default"
     if value is None or isinstance(value, bool | str):

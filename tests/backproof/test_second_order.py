@@ -14,11 +14,11 @@ from backproof.campaign import Campaign
 from backproof.cli import main
 from backproof.examination import Examination
 from backproof.reproduction import reproduction
-from backproof.second_order import ALONE, PYTORCH, Line, SecondOrder
+from backproof.second_order import ALONE, PYTORCH, Line, SecondOrder, _Side
 from backproof.shrinking import shrink_failure
 from backproof.verification import Unsupported, Verification, verify
 from impl import ELU, Gradients, Mul, Softplus, Step, Tanh
-from reference import Architecture, Input, Node, Reference, Run, Twin, draw_values
+from reference import Architecture, Input, Node, Reference, Run, Tensor, Twin, draw_values
 from reference.run import Array
 from reports import Agreement, TensorAgreement
 from reports.agreement import SECOND_ORDER
@@ -331,3 +331,33 @@ def test_it_wants_float64(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         Campaign(dtypes=("float32",), second_order=True).checked()
     done = CliRunner().invoke(main, ("verify", "--second-order", "--dtype", "float32"))
     assert done.exit_code == 2
+
+
+def test_what_is_known_to_be_wrong_of_a_node_alone_excuses_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    right, apart = Twin.curvature, _Side._apart
+
+    def wrong(self: Twin, *given: Any, **options: Any) -> Run:
+        return Run({name: 1.5 * g for name, g in right(self, *given, **options).tensors.items()})
+
+    def unsure(self: _Side, t: float) -> dict[Tensor, Array]:
+        found = apart(self, t)
+        return {name: g + np.inf for name, g in found.items()} if self.against == SECOND_ORDER else found
+
+    monkeypatch.setattr(Twin, "curvature", wrong)
+    monkeypatch.setattr(_Side, "_apart", unsure)
+    assert {(t.verdict, t.note) for t in second(verify(TANH, second_order=True))} == {("inconclusive", PYTORCH)}
+
+
+def test_where_the_double_backward_is_not_finite_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Twin.curvature
+
+    def broken(self: Twin, *given: Any, **options: Any) -> Run:
+        found = {name: g.copy() for name, g in right(self, *given, **options).tensors.items()}
+        for g in found.values():
+            g.flat[0] = np.nan
+        return Run(found)
+
+    monkeypatch.setattr(Twin, "curvature", broken)
+    found = second(verify(TANH, second_order=True))
+    assert {t.verdict for t in found} == {"inconclusive"}
+    assert all(t.note.startswith("1 of 6 entries") for t in found)

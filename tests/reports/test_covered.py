@@ -64,6 +64,7 @@ def test_an_argument_that_never_left_its_default_is_named_and_one_that_never_had
         (None, 3, "None"),
         ([1, 2], 1, "a list"),
         ([], None, "an empty list"),
+        ([], (), "default"),
         ("sum", "mean", "sum"),
         (0, 1, "0"),
         (-0.5, 1, "negative"),
