@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 from scipy.special import log_ndtr, ndtri_exp
 
-from impl.layer import Array, Shape
+from impl.layer import Array, Layer, Shape
 
 __all__ = [
     "calculate_gain",
@@ -76,6 +76,13 @@ def normal(
 ) -> Array:
     """Draw from N(mean, std^2)."""
     return (mean + std * rng.standard_normal(shape)).astype(dtype)
+
+
+def all_uniform(
+    layer: Layer, rng: np.random.Generator, bound: float, *, dtype: DTypeLike = np.float64
+) -> dict[str, Array]:
+    """Draw every parameter of a layer from U(-bound, bound), as most of torch.nn's layers start."""
+    return {name: uniform(rng, shape, -bound, bound, dtype=dtype) for name, shape in layer.parameter_shapes.items()}
 
 
 def trunc_normal(

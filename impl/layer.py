@@ -77,9 +77,22 @@ class Layer:
         raise TypeError(f"{type(self).__name__} defines no forward")
 
 
-def uniform(rng: np.random.Generator, bound: float, shape: Shape, dtype: DTypeLike) -> Array:
-    """Draw from U(-bound, bound), the distribution of most of torch.nn's initial weights."""
-    return rng.uniform(-bound, bound, shape).astype(dtype)
+class Composed(Layer):
+    """A layer made of others, ``parts``, whose parameters carry the names of the parts: ``linear1.weight``."""
+
+    @property
+    def parts(self) -> Mapping[str, Layer]:
+        """The layers that this one is made of, by torch's names, in torch's order."""
+        raise TypeError(f"{type(self).__name__} defines no parts")
+
+    @property
+    def parameter_shapes(self) -> dict[str, Shape]:
+        return {f"{part}.{n}": shape for part, own in self.parts.items() for n, shape in own.parameter_shapes.items()}
+
+    def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
+        return {
+            f"{part}.{n}": array for part, own in self.parts.items() for n, array in own.initial(rng, dtype).items()
+        }
 
 
 def reject(layer: object, argument: str, got: object, wanted: str) -> ValueError:

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, draws
+from impl.layer import Array, Composed, Gradients, Layer, Noise, Step, draws
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +54,7 @@ class NetworkGradients(Gradients):
     adjoints: Mapping[str, tuple[Array | None, ...]] = field(default_factory=dict)
 
 
-class Network(Layer):
+class Network(Composed):
     """A directed acyclic graph of layers.
 
     Parameters
@@ -100,21 +99,9 @@ class Network(Layer):
         return name, int(index or 0)
 
     @property
-    def parameter_shapes(self) -> dict[str, Shape]:
-        return {
-            f"{node.name}.{name}": shape
-            for node in self.nodes
-            if node.shares is None
-            for name, shape in node.layer.parameter_shapes.items()
-        }
-
-    def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
-        return {
-            f"{node.name}.{name}": array
-            for node in self.nodes
-            if node.shares is None
-            for name, array in node.layer.initial(rng, dtype).items()
-        }
+    def parts(self) -> dict[str, Layer]:
+        """The layers of the nodes that own their parameters."""
+        return {node.name: node.layer for node in self.nodes if node.shares is None}
 
     def forward(
         self, parameters: Mapping[str, Array], *inputs: Array, training: bool = True, noise: Noise = None

@@ -124,6 +124,12 @@ def plain(shape: Shape, axes: Sequence[Array]) -> list[Along]:
     return [Along(size, places, np.ones(places.shape)) for size, places in zip(shape[-len(axes) :], axes)]
 
 
+def elements(sums: Sequence[Along]) -> Array:
+    """Count the elements in each window, what lies outside left out."""
+    inside = [(places < size).sum(axis=0) for size, places, _ in sums]
+    return np.asarray(reduce(np.multiply.outer, inside))
+
+
 def wide(x: Array) -> Array:
     """Return x in a precision that sums can take: what is shorter than float32 as float32."""
     return x.astype(np.result_type(x.dtype, np.float32), copy=False)
@@ -132,10 +138,7 @@ def wide(x: Array) -> Array:
 def mean(x: Array, axes: Sequence[Array], divisor: Array | int | None = None) -> Step:
     """Take the sum over each window by ``divisor``, or by how many elements it has; g / divisor goes back to each."""
     sums = plain(x.shape, axes)
-    if divisor is None:
-        inside = [(places < size).sum(axis=0) for size, places, _ in sums]
-        divisor = reduce(np.multiply.outer, inside)
-    by = np.asarray(divisor, wide(x.real).dtype)
+    by = np.asarray(elements(sums) if divisor is None else divisor, wide(x.real).dtype)
     y = (summed(wide(x), sums) / by).astype(x.dtype)
 
     def backward(g: Array) -> Gradients:

@@ -76,6 +76,12 @@ class Grid(NamedTuple):
     dilation: Shape
     groups: int = 1
 
+    @classmethod
+    def of(cls, layer: Layer, rank: int, groups: int = 1) -> Grid:
+        """Read it from a layer's kernel_size, stride and dilation."""
+        kernel, stride, dilation = (per_axis(layer, name, rank, 1) for name in ("kernel_size", "stride", "dilation"))
+        return cls(kernel, stride, dilation, groups)
+
     def counts(self, spatial: Shape) -> Shape:
         """How many windows there are along each axis; less than 1 where the kernel finds no room."""
         return counts(spatial, self.kernel, self.stride, self.dilation)

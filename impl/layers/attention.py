@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
+from impl.init import uniform, xavier_normal, xavier_uniform
+from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.layers.dropout import Dropout
 from impl.layers.linear import matrix_gradient
 from impl.layers.softmax import softmax
@@ -98,10 +99,11 @@ class MultiheadAttention(Layer):
             if name in ("in_proj_bias", "out_proj.bias"):
                 made[name] = np.zeros(shape, dtype)
             elif name in ("bias_k", "bias_v"):
-                made[name] = (rng.standard_normal(shape) / sqrt(self.embed_dim)).astype(dtype)
+                made[name] = xavier_normal(rng, shape, dtype=dtype)
+            elif name == "out_proj.weight":
+                made[name] = uniform(rng, shape, -(self.embed_dim**-0.5), self.embed_dim**-0.5, dtype=dtype)
             else:
-                bound = self.embed_dim**-0.5 if name == "out_proj.weight" else sqrt(6 / sum(shape))
-                made[name] = uniform(rng, bound, shape, dtype)
+                made[name] = xavier_uniform(rng, shape, dtype=dtype)
         return made
 
     def forward(

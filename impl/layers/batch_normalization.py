@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
-from impl.layers.normalization import ones_and_zeros, scale_and_shift, standardise
+from impl.layers.normalization import affine_shapes, ones_and_zeros, scale_and_shift, standardise
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
 
@@ -30,8 +30,7 @@ class _ChannelNorm(Layer):
 
     @property
     def parameter_shapes(self) -> dict[str, Shape]:
-        names = ("weight", "bias") if self.bias else ("weight",)
-        return {name: (self.num_features,) for name in names if self.affine}
+        return affine_shapes((self.num_features,), self.affine, self.bias)
 
     def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
         arrays = ones_and_zeros(self, dtype)

@@ -9,7 +9,8 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
-from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
+from impl.init import all_uniform
+from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.layers.activation import sigmoid, tanh
 from impl.layers.linear import matrix_gradient
 
@@ -30,7 +31,7 @@ class Recurrence(Layer):
 
     def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
         bound = self.hidden_size**-0.5 if self.hidden_size else 0.0
-        return {name: uniform(rng, bound, shape, dtype) for name, shape in self.parameter_shapes.items()}
+        return all_uniform(self, rng, bound, dtype=dtype)
 
     def sequence(self, weights: Mapping[str, Array], x: Array, states: States) -> tuple[Array, States, Back]:
         """Run the cell forward in time over x ``(T, N, in)``, from states ``(N, size)``.

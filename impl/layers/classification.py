@@ -10,7 +10,7 @@ import numpy as np
 
 from impl.layer import Array, Noise, Shape, Step, check_shape, reject
 from impl.layers.activation import sigmoid, softplus
-from impl.layers.loss import Loss, joint_shape, spread
+from impl.layers.loss import Loss, check_classes, class_weights, joint_shape, spread
 from impl.layers.softmax import log_softmax
 from impl.layers.structural import fold
 
@@ -33,19 +33,14 @@ class _OfClasses(Loss):
         if x.ndim == 0:
             raise reject(self, "the shape of its input", x.shape, "(C,), (N, C) or (N, C, d1, ...)")
         axis = min(1, x.ndim - 1)
-        classes = x.shape[axis]
-        weight = np.asarray(np.ones(classes) if self.weight is None else self.weight, x.real.dtype)
-        check_shape(self, "weight", weight, (classes,))
-        return axis, (*x.shape[:axis], *x.shape[axis + 1 :]), weight.reshape(classes, *(1,) * (x.ndim - axis - 1))
+        weight = class_weights(self, self.weight, x.shape[axis], x)
+        return axis, (*x.shape[:axis], *x.shape[axis + 1 :]), weight.reshape(-1, *(1,) * (x.ndim - axis - 1))
 
     def meant(self, target: Array, axis: int, w: Array) -> tuple[Array, Array]:
         """Return which class each sample means, one-hot along the axis, and which samples are ignored."""
-        ignored = np.expand_dims(target == self.ignore_index, axis)
-        q = np.expand_dims(target, axis) == np.arange(len(w)).reshape(w.shape)
-        known = q.any(axis) | (target == self.ignore_index)
-        if not known.all():
-            raise reject(self, "a class in its target", int(target[~known].flat[0]), f"0 to {len(w) - 1}")
-        return q, ignored
+        ignored = target == self.ignore_index
+        check_classes(self, "a class in its target", target[~ignored], 0, len(w))
+        return np.expand_dims(target, axis) == np.arange(len(w)).reshape(w.shape), np.expand_dims(ignored, axis)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,8 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike
 
-from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
+from impl.init import all_uniform
+from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.padding import Margins, PaddingMode, check_margins, pad, unpad
 from impl.windows import Grid, per_axis, with_batch
 
@@ -36,8 +37,7 @@ class _Kernel(Layer):
     holomorphic = True
 
     def __post_init__(self) -> None:
-        for argument in ("kernel_size", "stride", "dilation"):
-            per_axis(self, argument, self.rank, 1)
+        Grid.of(self, self.rank)
         if self.groups < 1:
             raise reject(self, "groups", self.groups, "at least 1")
         for argument in ("in_channels", "out_channels"):
@@ -51,10 +51,7 @@ class _Kernel(Layer):
 
     @property
     def grid(self) -> Grid:
-        kernel, stride, dilation = (
-            per_axis(self, name, self.rank, 1) for name in ("kernel_size", "stride", "dilation")
-        )
-        return Grid(kernel, stride, dilation, self.groups)
+        return Grid.of(self, self.rank, self.groups)
 
     @property
     def parameter_shapes(self) -> dict[str, Shape]:
@@ -66,7 +63,7 @@ class _Kernel(Layer):
 
     def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
         bound = prod(self.parameter_shapes["weight"][1:]) ** -0.5
-        return {name: uniform(rng, bound, shape, dtype) for name, shape in self.parameter_shapes.items()}
+        return all_uniform(self, rng, bound, dtype=dtype)
 
     def matrices(self, parameters: Mapping[str, Array]) -> Array:
         """Write the weight as a matrix for each group: ``(groups, rows / groups, columns / groups * kernel)``.

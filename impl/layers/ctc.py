@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from impl.layer import Array, Noise, Step, check_shape, reject
-from impl.layers.loss import Loss
+from impl.layers.loss import Loss, check_classes
 
 __all__ = ["CTCLoss"]
 
@@ -138,7 +138,5 @@ class CTCLoss(Loss):
         within = np.arange(int(lengths.max())) < lengths[:, None]
         labels = np.full(within.shape, self.blank)
         labels[within] = targets if together else targets[:, : within.shape[1]][within]
-        wrong = labels[(labels < 0) | (labels >= classes)]
-        if wrong.size:
-            raise reject(self, "a label in targets", int(wrong.flat[0]), f"0 to {classes - 1}")
+        check_classes(self, "a label in targets", labels, 0, classes)
         return labels, lengths

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
+from impl.init import normal
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 
 __all__ = ["Embedding", "EmbeddingBag"]
@@ -36,7 +37,7 @@ class _Lookup(Layer):
         return {"weight": (self.num_embeddings, self.embedding_dim)}
 
     def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
-        weight = rng.standard_normal(self.parameter_shapes["weight"]).astype(dtype)
+        weight = normal(rng, self.parameter_shapes["weight"], dtype=dtype)
         if self.padding_idx is not None:
             weight[self.padding_idx] = 0
         return {"weight": weight}

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
 
-from impl.layer import Array, Gradients, Layer, Noise, Step, reject
+from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, reject
 from impl.padding import Margins, pad, unpad
 from impl.windows import Grid, per_axis, with_batch
 
@@ -24,28 +24,29 @@ class _Windows(Layer):
     holomorphic = True
 
     def __post_init__(self) -> None:
-        for argument in ("kernel_size", "dilation", "stride"):
-            per_axis(self, argument, 2, 1)
+        Grid.of(self, 2)
         per_axis(self, "padding", 2, 0)
 
     @property
     def grid(self) -> Grid:
-        kernel, stride, dilation = (per_axis(self, name, 2, 1) for name in ("kernel_size", "stride", "dilation"))
-        return Grid(kernel, stride, dilation)
+        return Grid.of(self, 2)
 
     @property
     def margins(self) -> Margins:
         """Zeros before and after each axis."""
         return [(p, p) for p in per_axis(self, "padding", 2, 0)]
 
+    def padded(self, spatial: Shape) -> Shape:
+        """Return the sizes with the zeros."""
+        return tuple(n + before + after for n, (before, after) in zip(spatial, self.margins))
+
     def columns(self, x: Array) -> Array:
         """Write the windows of ``(N, C, H, W)`` as columns ``(N, C kernel, L)``."""
         return self.grid.columns(pad(x, self.margins, "zeros"))[:, 0]
 
-    def spread(self, columns: Array, spatial: tuple[int, ...]) -> Array:
+    def spread(self, columns: Array, spatial: Shape) -> Array:
         """Add the columns up in ``(N, C, *spatial)``: the adjoint of :meth:`columns`."""
-        padded = tuple(n + before + after for n, (before, after) in zip(spatial, self.margins))
-        return unpad(self.grid.spread(columns[:, None], padded), self.margins, "zeros")
+        return unpad(self.grid.spread(columns[:, None], self.padded(spatial)), self.margins, "zeros")
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,7 @@ class Unfold(_Windows):
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         batch = with_batch(self, x, 2)
-        padded = tuple(n + before + after for n, (before, after) in zip(batch.shape[2:], self.margins))
-        if 0 in batch.shape[1:] or min(self.grid.counts(padded)) < 1:
+        if 0 in batch.shape[1:] or min(self.grid.counts(self.padded(batch.shape[2:]))) < 1:
             raise reject(self, "the shape of its input", x.shape, "room for a window, and no empty axis but the batch")
         columns = self.columns(batch)
 
@@ -101,7 +101,7 @@ class Fold(_Windows):
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         spatial = per_axis(self, "output_size", 2, 1)
-        places = self.grid.counts(tuple(n + before + after for n, (before, after) in zip(spatial, self.margins)))
+        places = self.grid.counts(self.padded(spatial))
         seen, count = prod(self.grid.kernel), prod(places)
         if x.ndim not in (2, 3) or x.shape[-2] < 1 or x.shape[-2] % seen or min(places) < 1 or x.shape[-1] != count:
             wanted = f"(N, C * {seen}, {count}) or (C * {seen}, {count}), with windows {places}"

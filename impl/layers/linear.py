@@ -10,7 +10,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import DTypeLike
 
-from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject, uniform
+from impl.init import all_uniform
+from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 
 __all__ = ["Bilinear", "Flatten", "Identity", "Linear"]
 
@@ -49,7 +50,7 @@ class Linear(Layer):
 
     def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
         bound = self.in_features**-0.5 if self.in_features else 0.0
-        return {name: uniform(rng, bound, shape, dtype) for name, shape in self.parameter_shapes.items()}
+        return all_uniform(self, rng, bound, dtype=dtype)
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         if x.ndim == 0 or x.shape[-1] != self.in_features:
@@ -100,7 +101,7 @@ class Bilinear(Layer):
 
     def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
         bound = self.in1_features**-0.5
-        return {name: uniform(rng, bound, shape, dtype) for name, shape in self.parameter_shapes.items()}
+        return all_uniform(self, rng, bound, dtype=dtype)
 
     def forward(
         self,

@@ -8,37 +8,24 @@ from itertools import pairwise
 from math import nan, prod
 
 import numpy as np
-from numpy.typing import DTypeLike
 
-from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
+from impl.layer import Array, Composed, Gradients, Noise, Step, check_shape, reject
 from impl.layers.classification import CrossEntropyLoss
 from impl.layers.linear import Linear
-from impl.layers.loss import Loss
+from impl.layers.loss import Loss, check_classes
 from impl.layers.softmax import log_softmax
 
 __all__ = ["AdaptiveLogSoftmaxWithLoss", "LinearCrossEntropyLoss"]
 
 
-class _WithLinears(Layer):
-    """What layers share that are made of linear maps: their parameters carry the names of the maps."""
-
-    @property
-    def maps(self) -> dict[str, Linear]:
-        """The linear maps by name."""
-        raise TypeError(f"{type(self).__name__} defines no maps")
-
-    @property
-    def parameter_shapes(self) -> dict[str, Shape]:
-        return {f"{name}.{n}": shape for name, m in self.maps.items() for n, shape in m.parameter_shapes.items()}
-
-    def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
-        return {f"{name}.{n}": array for name, m in self.maps.items() for n, array in m.initial(rng, dtype).items()}
+class _WithLinears(Composed):
+    """What losses share whose parts are linear maps: to run one of them."""
 
     def mapped(
         self, name: str, parameters: Mapping[str, Array], x: Array
     ) -> tuple[Array, Callable[[Array], tuple[Array, dict[str, Array]]]]:
         """Run a map; return y, and what takes dE/dy to dE/dx and the gradients of the map's parameters."""
-        own = self.maps[name]
+        own = self.parts[name]
         step = own.forward({n: parameters[f"{name}.{n}"] for n in own.parameter_shapes}, x)
 
         def back(g: Array) -> tuple[Array, dict[str, Array]]:
@@ -83,7 +70,7 @@ class LinearCrossEntropyLoss(_WithLinears, Loss):
             check_shape(self, "weight", np.asarray(self.weight), (self.num_classes,))
 
     @property
-    def maps(self) -> dict[str, Linear]:
+    def parts(self) -> dict[str, Linear]:
         return {"linear": Linear(self.in_features, self.num_classes * prod(self.out_features), self.bias)}
 
     def forward(
@@ -145,7 +132,7 @@ class AdaptiveLogSoftmaxWithLoss(_WithLinears):
             raise reject(self, "cutoffs", list(self.cutoffs), wanted)
 
     @property
-    def maps(self) -> dict[str, Linear]:
+    def parts(self) -> dict[str, Linear]:
         maps = {"head": Linear(self.in_features, self.cutoffs[0] + len(self.cutoffs), self.head_bias)}
         for i, (low, high) in enumerate(pairwise([*self.cutoffs, self.n_classes])):
             width = int(self.in_features // self.div_value ** (i + 1))
@@ -165,9 +152,7 @@ class AdaptiveLogSoftmaxWithLoss(_WithLinears):
         if target.ndim > 1:
             raise reject(self, "the shape of its target", target.shape, "() or (N,)")
         check_shape(self, "its input", x, (*target.shape, self.in_features))
-        wrong = target[(target < 0) | (target >= self.n_classes)]
-        if wrong.size:
-            raise reject(self, "a class in its target", int(wrong.flat[0]), f"0 to {self.n_classes - 1}")
+        check_classes(self, "a class in its target", target, 0, self.n_classes)
         samples, classes = x.reshape(-1, self.in_features), target.reshape(-1)
         cluster = np.searchsorted(self.cutoffs, classes, side="right")
         entry = np.where(cluster == 0, classes, self.cutoffs[0] + cluster - 1)

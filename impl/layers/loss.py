@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from impl.layer import Array, Gradients, Layer, Shape, Step, reject
+from impl.layer import Array, Gradients, Layer, Shape, Step, check_shape, reject
 
 __all__: list[str] = []
 
@@ -62,6 +62,20 @@ def joint_shape(layer: object, *arrays: Array) -> Shape:
     except ValueError:
         shapes = tuple(array.shape for array in arrays)
         raise reject(layer, "the shapes of its inputs", shapes, "shapes that broadcast") from None
+
+
+def class_weights(layer: object, weight: Array | None, classes: int, x: Array) -> Array:
+    """Return the weights of the classes in the dtype of x, 1 where there are none; ValueError for another number."""
+    weights = np.asarray(np.ones(classes) if weight is None else weight, x.real.dtype)
+    check_shape(layer, "weight", weights, (classes,))
+    return weights
+
+
+def check_classes(layer: object, name: str, target: Array, least: int, classes: int) -> None:
+    """Raise ValueError unless every entry of a target is a class, from ``least`` up to ``classes - 1``."""
+    wrong = target[(target < least) | (target >= classes)]
+    if wrong.size:
+        raise reject(layer, name, int(wrong.flat[0]), f"{least} to {classes - 1}")
 
 
 def spread(layer: object, name: str, array: Array, shape: Shape) -> Array:

@@ -10,7 +10,7 @@ import numpy as np
 from impl.layer import Array, Layer, Noise, Step, check_shape, reject
 from impl.layers.activation import sigmoid, softplus
 from impl.layers.distance import PairwiseDistance
-from impl.layers.loss import Loss, joint_shape, spread
+from impl.layers.loss import Loss, check_classes, class_weights, joint_shape, spread
 from impl.layers.structural import fold
 
 __all__ = [
@@ -203,9 +203,7 @@ class MultiLabelMarginLoss(Loss):
             raise reject(self, "the shape of its input", x.shape, "(C,) or (N, C), C at least 1")
         check_shape(self, "its target", target, x.shape)
         classes = x.shape[-1] if x.ndim else 1
-        wrong = target[(target < -1) | (target >= classes)]
-        if wrong.size:
-            raise reject(self, "a class in its target", int(wrong.flat[0]), f"-1 to {classes - 1}")
+        check_classes(self, "a class in its target", target, -1, classes)
         scores, listed = x.reshape(-1, classes), target.reshape(-1, classes)
         used = np.logical_and.accumulate(listed >= 0, axis=1)
         meant = used[:, :, None] & (listed[:, :, None] == np.arange(classes))
@@ -259,13 +257,9 @@ class MultiMarginLoss(Loss):
         scores = x.reshape(-1, classes)
         if target.ndim > 1 or target.size != len(scores):
             raise reject(self, "the shape of its target", target.shape, f"({len(scores)},), or () for one sample")
-        wrong = target[(target < 0) | (target >= classes)]
-        if wrong.size:
-            raise reject(self, "a class in its target", int(wrong.flat[0]), f"0 to {classes - 1}")
-        weight = np.asarray(np.ones(classes) if self.weight is None else self.weight, x.real.dtype)
-        check_shape(self, "weight", weight, (classes,))
+        check_classes(self, "a class in its target", target, 0, classes)
         meant = target.reshape(-1, 1)
-        w = weight[meant] / classes
+        w = class_weights(self, self.weight, classes, x)[meant] / classes
         short = self.margin - np.take_along_axis(scores, meant, 1) + scores
         costs = (short.real > 0) & (meant != np.arange(classes))
         z = np.where(costs, short, 0)

@@ -45,6 +45,11 @@ def standardise(x: Array, axes: tuple[int, ...], eps: float) -> Normal:
     return Normal(z, backward, mean, variance)
 
 
+def affine_shapes(shape: Shape, affine: bool, bias: bool) -> dict[str, Shape]:
+    """Return the shapes of what scales and shifts: a weight and a bias, the weight alone, or nothing."""
+    return {name: shape for name in ("weight", "bias")[: 1 + bias] if affine}
+
+
 def ones_and_zeros(layer: Layer, dtype: DTypeLike) -> dict[str, Array]:
     """Return the parameters that every normalisation starts with: weights of 1, and a bias of 0."""
     starts = {"weight": np.ones, "bias": np.zeros}
@@ -117,8 +122,7 @@ class LayerNorm(_OverLastAxes):
 
     @property
     def parameter_shapes(self) -> dict[str, Shape]:
-        names = ("weight", "bias") if self.bias else ("weight",)
-        return {name: self.shape for name in names if self.elementwise_affine}
+        return affine_shapes(self.shape, self.elementwise_affine, self.bias)
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         leading = self.leading(x)
@@ -146,7 +150,7 @@ class RMSNorm(_OverLastAxes):
 
     @property
     def parameter_shapes(self) -> dict[str, Shape]:
-        return {"weight": self.shape} if self.elementwise_affine else {}
+        return affine_shapes(self.shape, self.elementwise_affine, bias=False)
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         leading = self.leading(x)
@@ -186,8 +190,7 @@ class GroupNorm(Layer):
 
     @property
     def parameter_shapes(self) -> dict[str, Shape]:
-        names = ("weight", "bias") if self.bias else ("weight",)
-        return {name: (self.num_channels,) for name in names if self.affine}
+        return affine_shapes((self.num_channels,), self.affine, self.bias)
 
     def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
         return ones_and_zeros(self, dtype)

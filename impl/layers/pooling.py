@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, reject
-from impl.pooling import check_spatial, greatest, mean, plain, sliding, spread, summed, wide
+from impl.pooling import check_spatial, elements, greatest, mean, plain, sliding, spread, summed, wide
 from impl.windows import per_axis
 
 __all__ = [
@@ -202,9 +202,8 @@ class _LPPool(Layer):
         if isinf(p):
             return self._extreme(x, axes, np.sign(x.real), int(np.sign(p)))
         sums = plain(x.shape, axes)
-        counts = [(places < size).sum(axis=0) for size, places, _ in sums]
         kernel = prod(per_axis(self, "kernel_size", self.rank, 1))
-        share = (kernel / reduce(np.multiply.outer, counts)).astype(wide(x.real).dtype)
+        share = (kernel / elements(sums)).astype(wide(x.real).dtype)
         z = wide(x)
         s = share * summed(z**p, sums)
         still = (s if np.isrealobj(z) else share * summed(z.real**p, sums)) == 0

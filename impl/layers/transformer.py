@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from math import prod, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
-from impl.layer import Array, Layer, Noise, Step, reject, uniform
+from impl.init import xavier_uniform
+from impl.layer import Array, Composed, Layer, Noise, Step, reject
 from impl.layers.normalization import LayerNorm
-from impl.layers.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer, Wired, check_features
+from impl.layers.transformer_layers import TransformerDecoderLayer, TransformerEncoderLayer, check_features
 from impl.network import Network, Node
 
 __all__ = ["Transformer", "TransformerDecoder", "TransformerEncoder"]
 
 
-class _Stack(Wired):
+class _Stack(Composed):
     """Layers of one kind on top of one another, and a norm: ``norm(layer(... layer(x)))``, ``layers.0`` first."""
 
     inputs: ClassVar[tuple[str, ...]]
@@ -177,7 +177,7 @@ class TransformerDecoder(_Stack):
 
 
 @dataclass(frozen=True, eq=False)
-class Transformer(Wired):
+class Transformer(Composed):
     """An encoder and a decoder that attends to what it puts out: ``y = decoder(tgt, encoder(src))``.
 
     Both are stacks of layers with a LayerNorm on top, or custom ones: layers with the inputs and forward keywords of
@@ -235,7 +235,7 @@ class Transformer(Wired):
         made = super().initial(rng, dtype)
         for name, shape in self.parameter_shapes.items():
             if len(shape) > 1:
-                made[name] = uniform(rng, sqrt(6 / ((shape[0] + shape[1]) * prod(shape[2:]))), shape, dtype)
+                made[name] = xavier_uniform(rng, shape, dtype=dtype)
         return made
 
     def forward(

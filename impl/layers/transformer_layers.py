@@ -7,10 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
-import numpy as np
-from numpy.typing import DTypeLike
-
-from impl.layer import Array, Layer, Noise, Shape, Step, reject
+from impl.layer import Array, Composed, Layer, Noise, Step, reject
 from impl.layers.activation import GELU
 from impl.layers.attention import MultiheadAttention
 from impl.layers.dropout import Dropout
@@ -29,26 +26,8 @@ def check_features(layer: Layer, name: str, x: Array, features: int) -> None:
         raise reject(layer, f"the shape of {name}", x.shape, f"two or three axes, the last of {features}")
 
 
-class Wired(Layer):
-    """A layer that is a network of ``parts``: by torch's names, in torch's order, whatever the order they run in."""
-
-    @property
-    def parts(self) -> Mapping[str, Layer]:
-        """The layers that this one is made of."""
-        raise TypeError(f"{type(self).__name__} defines no parts")
-
-    @property
-    def parameter_shapes(self) -> dict[str, Shape]:
-        return {f"{part}.{n}": shape for part, own in self.parts.items() for n, shape in own.parameter_shapes.items()}
-
-    def initial(self, rng: np.random.Generator, dtype: DTypeLike = np.float64) -> dict[str, Array]:
-        return {
-            f"{part}.{n}": array for part, own in self.parts.items() for n, array in own.initial(rng, dtype).items()
-        }
-
-
 @dataclass(frozen=True, eq=False)
-class _TransformerLayer(Wired):
+class _TransformerLayer(Composed):
     """What encoder and decoder layers have in common: attention and a feed-forward block, each beside a way around it.
 
     ``F(x) = dropout(linear2(dropout(activation(linear1(x)))))``. ``activation`` is "relu", "gelu" or any layer.
