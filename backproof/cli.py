@@ -190,11 +190,12 @@ def optimizers(examples: int, seed: int, steps: int, names: tuple[str, ...] | No
     with mistakes():
         from backproof.campaign import one_thread
         from backproof.optimizers import checked, verify
+        from backproof.session import AGREE, DISAGREE
 
         found = checked(names)
         one_thread()
         agree = verify(Console(), found, examples, seed, steps)
-    sys.exit(0 if agree else 1)
+    sys.exit(AGREE if agree else DISAGREE)
 
 
 @main.command()

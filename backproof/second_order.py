@@ -66,22 +66,8 @@ class Line:
             typical = np.median(sizes[sizes > 0]) if (sizes > 0).any() else 1.0
             return representable(rng.standard_normal(array.shape) * np.where(sizes, sizes, typical))
 
-        self.direction = Values(
-            {o: {n: along(a, "parameter", o, n) for n, a in arrays.items()} for o, arrays in self._parameters.items()},
-            {name: along(x, "input", name, "0") for name, x in self.values.inputs.items()},
-            {end: along(c, "cotangent", end, "0") for end, c in self.values.cotangents.items()},
-            {},
-        )
-
-    @property
-    def _parameters(self) -> Mapping[str, Mapping[str, Array]]:
-        return self.values.parameters
-
-    def _pairs(self) -> Iterator[tuple[Array, Array]]:
-        for owner, arrays in self._parameters.items():
-            yield from ((a, self.direction.parameters[owner][name]) for name, a in arrays.items())
-        yield from ((x, self.direction.inputs[name]) for name, x in self.values.inputs.items())
-        yield from ((c, self.direction.cotangents[end]) for end, c in self.values.cotangents.items())
+        self._along = {key: along(array, *key) for key, array in self.values.flat().items()}
+        self.direction = self.values.filled(self._along)
 
     def at(self, t: complex | np.longdouble | float) -> Values:
         """Return the values at a distance, in the dtype of ``t``; what does not move becomes no complex number."""
@@ -91,20 +77,12 @@ class Line:
                 return array
             return np.asarray(array + t * along)
 
-        return Values(
-            {
-                owner: {name: moved(a, self.direction.parameters[owner][name]) for name, a in arrays.items()}
-                for owner, arrays in self._parameters.items()
-            },
-            {name: moved(x, self.direction.inputs[name]) for name, x in self.values.inputs.items()},
-            {end: moved(c, self.direction.cotangents[end]) for end, c in self.values.cotangents.items()},
-            self.values.noise,
-        )
+        return self.values.filled({key: moved(array, self._along[key]) for key, array in self.values.flat().items()})
 
     def differences(self, gradients: Gradients, names: Iterable[Tensor], dtype: Any) -> dict[Tensor, Estimate]:
         """Differentiate gradients along the line by extrapolated central differences, every entry by itself."""
-        pairs = list(self._pairs())
-        x, direction = (np.concatenate([a[i].astype(dtype).reshape(-1) for a in pairs]) for i in (0, 1))
+        both = (self.values.flat().values(), self._along.values())
+        x, direction = (np.concatenate([a.astype(dtype).reshape(-1) for a in arrays]) for arrays in both)
         memory: dict[float, Arrays] = {}
         here = gradients(self.at(dtype(0)))
 

@@ -7,7 +7,7 @@ shows what the gradient adds. How far rounding alone takes PyTorch from itself i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -82,8 +82,7 @@ class Trajectory:
 
         ``agree``, ``disagree``, or ``inconclusive`` where from some step on rounding alone leaves no digit.
         """
-        verdicts = {verdict for _, verdict in self._same}
-        return next(verdict for verdict in ("disagree", "inconclusive", "agree") if verdict in verdicts)
+        return _worst(verdict for _, verdict in self._same)
 
     @cached_property
     def _reference(self) -> tuple[Path, list[tuple[float, Named]]]:
@@ -128,7 +127,7 @@ class Trajectory:
         gain, moved = dict(scale), dict.fromkeys(scale, 0.0)
         judged = []
         for step, arrays in enumerate(reference, start=1):
-            worst, verdicts = inf, set()
+            worst, verdicts = inf, []
             for name, want in arrays.items():
                 # The largest on the way counts: a step through zero does not take its rounding along.
                 scale[name] = max(scale[name], magnitude(want))
@@ -152,10 +151,14 @@ class Trajectory:
                     doubt=8.0 if bound > scale[name] / 10 else 0.0,
                 )
                 worst = min(worst, inf if result.digits is None else result.digits)
-                verdicts.add(result.verdict)
-            judged.append((worst, next(v for v in ("disagree", "inconclusive", "agree") if v in verdicts)))
+                verdicts.append(result.verdict)
+            judged.append((worst, _worst(verdicts)))
             before = arrays
         return judged
+
+
+def _worst(verdicts: Iterable[str]) -> str:
+    return max(verdicts, key=("agree", "inconclusive", "disagree").index)
 
 
 def trajectory(op: str, seed: int, steps: int = STEPS, optimizer: type | None = None) -> Trajectory:

@@ -186,12 +186,7 @@ def _nearby(values: Values, phase: float) -> Values:
             return array
         return representable(Perturbation(NEAR, phase).saved(torch.from_numpy(array)).numpy())
 
-    return Values(
-        {owner: {name: near(array) for name, array in arrays.items()} for owner, arrays in values.parameters.items()},
-        {name: near(x) for name, x in values.inputs.items()},
-        {reference: near(c) for reference, c in values.cotangents.items()},
-        values.noise,
-    )
+    return values.filled({key: near(array) for key, array in values.flat().items()})
 
 
 def _gaps(a: Array, b: Array) -> Array:

@@ -29,9 +29,6 @@ Outputs: TypeAlias = tuple[TorchTensor, ...]
 Use: TypeAlias = tuple[str, str]
 """One use of an array: the node that takes it, and as which input or parameter; or "" and a reference, as an output."""
 
-SIXTH = 1 / 6 / torch.tensor(1 / 6, dtype=torch.float32).item()
-"""The slope of Hardsigmoid, in units of what torch takes for it: 1/6 rounded to float32 (docs/findings.md)."""
-
 
 class Refused(ValueError):
     """PyTorch does not do this: the message says why, in its own words."""
@@ -118,7 +115,7 @@ class Twin:
             empty = not all(x.numel() for x in inputs)
             if node.op in ops.ON_CPU or (empty and node.op in ops.EMPTY_ON_CPU):
                 inputs = [torch.zeros_like(x, device="cpu") for x in inputs]
-            if node.op in ops.UNWRITTEN and not all(x.numel() for x in inputs):
+            if empty and node.op in ops.UNWRITTEN:
                 raise ArchitectureError(f"node {node.name}: torch.nn.{node.op} of no sample is whatever was in memory")
             self.modules[node.name] = module
             outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
@@ -131,8 +128,7 @@ class Twin:
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
-            reason = " ".join(str(error).split())[:300]
-            raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {reason}") from None
+            raise ArchitectureError(f"node {node.name}: torch.nn refuses {node.op}: {_told(error)}") from None
         self.outputs[node.name] = tuple(y.detach().to(self.device) for y in outputs)
         if shapes:
             self.noise_shapes[node.name] = shapes
@@ -301,11 +297,10 @@ class Twin:
                 saved = _saving(perturb, inputs)
             with draws, saved:
                 outputs = self._call(node, own, inputs)
-            if node.op == "Hardsigmoid" and dtype == "float64" and outputs[0].requires_grad:
-                outputs[0].register_hook(lambda g: g * SIXTH)
-            if not any(
-                y.numel() for y in outputs
-            ):  # of nothing there is no gradient: GroupNorm's is NaN (docs/findings.md)
+            if node.op in ops.SLOPES and dtype == "float64" and outputs[0].requires_grad:
+                outputs[0].register_hook(partial(torch.mul, ops.SLOPES[node.op]))
+            # Of nothing there is no gradient: GroupNorm's is NaN (docs/findings.md).
+            if not any(y.numel() for y in outputs):
                 outputs = tuple(y.detach().requires_grad_(y.requires_grad) for y in outputs)
             # A view of its own, for Identity returns its very input, whose gradient is another one.
             outputs = tuple(disturb(y.view_as(y)) for y in outputs)

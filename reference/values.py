@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from zlib import crc32
 
 import numpy as np
@@ -16,6 +16,7 @@ from reference.run import Array
 if TYPE_CHECKING:
     from reference.twin import Twin
 
+Key: TypeAlias = tuple[str, str, str]
 EQUAL = 8
 """One parameter in so many is made of a few numbers, zero among them."""
 
@@ -43,6 +44,23 @@ class Values:
     inputs: Mapping[str, Array]
     cotangents: Mapping[str, Array]
     noise: Mapping[str, tuple[Array, ...]]
+
+    def flat(self) -> dict[Key, Array]:
+        """Return every array but the noise by kind, node and name, inputs and cotangents by reference and ``"0"``."""
+        return {
+            **{("parameter", owner, n): a for owner, arrays in self.parameters.items() for n, a in arrays.items()},
+            **{("input", name, "0"): x for name, x in self.inputs.items()},
+            **{("cotangent", reference, "0"): c for reference, c in self.cotangents.items()},
+        }
+
+    def filled(self, flat: Mapping[Key, Array]) -> Values:
+        """Return values with other arrays, called as in :meth:`flat`, and the same noise."""
+        return Values(
+            {owner: {n: flat["parameter", owner, n] for n in arrays} for owner, arrays in self.parameters.items()},
+            {name: flat["input", name, "0"] for name in self.inputs},
+            {reference: flat["cotangent", reference, "0"] for reference in self.cotangents},
+            self.noise,
+        )
 
 
 def draw_values(architecture: Architecture, twin: Twin) -> Values:

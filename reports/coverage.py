@@ -59,18 +59,15 @@ class Coverage:
         for node in architecture["nodes"]:
             op, given = node["op"], {**node.get("arguments", {}), **node.get("options", {})}
             self.cases[op] += 1
-            for name, default in self._defaults(op).items():
-                self._count(op, name, value_class(given[name], default) if name in given else "default")
-            for name in given.keys() - self._defaults(op).keys():
-                self._count(op, name, value_class(given[name], None))
+            defaults = self._facts(op).defaults
+            classes = {name: value_class(value, defaults.get(name)) for name, value in given.items()}
+            for name, value in (dict.fromkeys(defaults, "default") | classes).items():
+                self.arguments.setdefault((op, name), Counter())[value] += 1
             feeding = (ops.get(reference.partition(".")[0]) for reference in node["inputs"])
             self.pairs.update((source, op) for source in feeding if source is not None)
 
-    def _defaults(self, op: str) -> Mapping[str, Any]:
-        return self.catalogue[op].defaults if op in self.catalogue else {}
-
-    def _count(self, op: str, argument: str, value: str) -> None:
-        self.arguments.setdefault((op, argument), Counter())[value] += 1
+    def _facts(self, op: str) -> Facts:
+        return self.catalogue.get(op, Facts(()))
 
     def possible(self) -> set[tuple[str, str]]:
         """Pairs of ops of which the first can feed the second: a rank that it puts out is one that the other takes."""
@@ -78,19 +75,16 @@ class Coverage:
             (source, op)
             for source, ranks in self.ranks.items()
             for op, facts in self.catalogue.items()
-            if any(rank in facts.ranks for rank in ranks) and not (self._is_loss(source) and 0 not in facts.ranks)
+            if any(rank in facts.ranks for rank in ranks) and not (self._facts(source).loss and 0 not in facts.ranks)
         }
         return fits | set(self.pairs)
-
-    def _is_loss(self, op: str) -> bool:
-        return op in self.catalogue and self.catalogue[op].loss
 
     def one_sided(self) -> list[str]:
         """Arguments that always had their default, or never: ``Conv2d.stride``."""
         return [
             f"{op}.{name}"
             for (op, name), counts in sorted(self.arguments.items())
-            if name in self._defaults(op) and (set(counts) == {"default"} or "default" not in counts)
+            if name in self._facts(op).defaults and (set(counts) == {"default"} or "default" not in counts)
         ]
 
     def document(self) -> dict[str, Any]:
