@@ -3,6 +3,10 @@
 import pytest
 from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 
+from backproof.campaign import one_thread
+
+one_thread()  # pytest-xdist fills the cores already, and the arrays are small
+
 SLOW = [
     HealthCheck.too_slow,
     HealthCheck.data_too_large,
