@@ -22,7 +22,7 @@ from backproof.judging import finite, judged, rounding, within
 from backproof.running import ImplementationFailed, WrongArray, run
 from backproof.witnesses import Witnesses
 from reference import Curvature, Node, Reference, Refused, Tensor, Values
-from reference.differences import COMPLEX_STEP, UNDERFLOW, Estimate, derivative_of_each
+from reference.differences import COMPLEX_STEP, EPS, UNDERFLOW, Estimate, derivative_of_each
 from reference.run import Array
 from reference.steps import CENTRAL, NODES
 from reference.values import representable
@@ -347,17 +347,20 @@ class _Side:
         """Ask the third witness: PyTorch's own backward.
 
         Where it is the implementation's within rounding on a stencil and on all smaller ones, both have the same
-        derivative, within what the largest makes of rounding; then a double backward farther off is not the derivative
-        of its own backward. And what is known to be wrong of a node alone excuses the network.
+        derivative, within what the largest makes of how far apart they were seen, or of one rounding; then a double
+        backward farther off is not the derivative of its own backward. And what is known to be wrong of a node alone
+        excuses the network.
         """
         noise = self._noise(name, thorough=True)
         equal = self._rounding(name, thorough=True)
         verdict = self._judged(name, noise, unknown=True)
-        nearest = np.inf
+        nearest, apart = np.inf, EPS * float(np.abs(self.first.run.tensors[name]).max(initial=0.0))
         for step in STENCILS:
-            if not all((self._apart(sign * step * float(a))[name] <= equal).all() for a in NODES for sign in (-1, 1)):
+            seen = [self._apart(sign * step * float(a))[name].max(initial=0.0) for a in NODES for sign in (-1, 1)]
+            apart = float(np.max([apart, *seen]))  # NaN wins, beyond what a layer takes
+            if not apart <= equal:
                 break
-            nearest = SPREAD * equal / step
+            nearest = SPREAD * apart / step
         off = np.abs(self.curvature.run.tensors[name] - self.found.values[name])
         wrong = (off > self.found.bounds[name] + noise + nearest)[~self.found.unknown[name]].any()
         if wrong or (self.against == SECOND_ORDER and self.second.torch_is_wrong):
