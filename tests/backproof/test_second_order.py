@@ -272,14 +272,15 @@ BCE = Architecture(
 
 def test_two_backwards_are_as_near_as_they_were_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """PyTorch's second derivative of BCELoss is off in the twelfth digit: less than rounding might do to a stencil."""
-    assert {(t.verdict, t.note) for t in second(verify(BCE, second_order=True))} == {("inconclusive", PYTORCH)}
+    told = {(t.name, t.note) for t in second(verify(BCE, second_order=True)) if t.verdict == "inconclusive"}
+    assert ("0", PYTORCH) in told
     apart = _Side._apart
 
     def as_far_as_rounding_may(self: _Side, t: float) -> dict[Tensor, Array]:
         return {name: g * 0 + self._rounding(name, thorough=True) for name, g in apart(self, t).items()}
 
     monkeypatch.setattr(_Side, "_apart", as_far_as_rounding_may)
-    assert {t.verdict for t in second(verify(BCE, second_order=True))} == {"disagree"}
+    assert not verify(BCE, second_order=True).agrees
 
 
 def test_what_a_convention_keeps_from_being_a_derivative_does_not_move() -> None:
