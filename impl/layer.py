@@ -44,12 +44,16 @@ class Step:
     branches
         Who won wherever the layer decides between pieces (masks, positions of maxima). Two runs with equal
         branches lie on the same smooth piece: this tells a kink from a mistake.
+    parameters_only
+        Takes what ``backward`` takes and returns the gradients of the parameters alone, where that costs less: for a
+        layer whose inputs are data, so that nobody asks for their gradients. None where it would save nothing.
     """
 
     output: Output
-    backward: Callable[[Any], Gradients]
+    backward: Callable[..., Gradients]
     updates: Mapping[str, Array] = field(default_factory=dict)
     branches: tuple[Array, ...] = ()
+    parameters_only: Callable[[Any], Mapping[str, Array]] | None = None
 
 
 class Layer:

@@ -6,7 +6,7 @@ what flowed back along all its uses, and add up the gradients of parameters that
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -103,10 +103,21 @@ class Network(Composed):
         """The layers of the nodes that own their parameters."""
         return {node.name: node.layer for node in self.nodes if node.shares is None}
 
+    def _asked(self, data: Collection[str], with_parameters: set[str]) -> set[str]:
+        """Return the inputs that are no data, and the nodes that a gradient is asked of: theirs, or of one before."""
+        asked = set(self.inputs).difference(data)
+        for node in self.nodes:
+            if node.name in with_parameters or any(self._slots[reference][0] in asked for reference in node.inputs):
+                asked.add(node.name)
+        return asked
+
     def forward(
         self, parameters: Mapping[str, Array], *inputs: Array, training: bool = True, noise: Noise = None
     ) -> NetworkStep:
         """Run the nodes in order. Noise given as arrays is taken by the nodes in turn.
+
+        The backward of its step takes, after the gradient of the output, the names of inputs that are ``data``: what
+        only their gradients would need is not computed.
 
         Raises
         ------
@@ -134,8 +145,9 @@ class Network(Composed):
             updates.update((f"{owner}.{name}", array) for name, array in step.updates.items())
         results = tuple(values[name][index] for name, index in map(self._slots.__getitem__, self.outputs))
 
-        def backward(grad_output: Any) -> NetworkGradients:
+        def backward(grad_output: Any, data: Collection[str] = ()) -> NetworkGradients:
             adjoints: dict[str, list[Array | None]] = {name: [None] * len(v) for name, v in values.items()}
+            asked = self._asked(data, {node.name for node in self.nodes if scoped[node.shares or node.name]})
 
             def flow(reference: str, gradient: Array | None) -> None:
                 name, index = self._slots[reference]
@@ -148,12 +160,17 @@ class Network(Composed):
             total: dict[str, Array] = {}
             for node in reversed(self.nodes):
                 arriving = tuple(adjoints[node.name])
-                if all(gradient is None for gradient in arriving):
+                if node.name not in asked or all(gradient is None for gradient in arriving):
                     continue
                 step = steps[node.name]
-                gradients = step.backward(arriving if isinstance(step.output, tuple) else arriving[0])
+                g = arriving if isinstance(step.output, tuple) else arriving[0]
+                if step.parameters_only and not any(self._slots[reference][0] in asked for reference in node.inputs):
+                    gradients = Gradients((), step.parameters_only(g))
+                else:
+                    gradients = step.backward(g)
                 for reference, gradient in zip(node.inputs, gradients.inputs):
-                    flow(reference, gradient)
+                    if self._slots[reference][0] in asked:
+                        flow(reference, gradient)
                 for name, gradient in gradients.parameters.items():
                     key = f"{node.shares or node.name}.{name}"
                     total[key] = np.asarray(total[key] + gradient) if key in total else gradient
@@ -168,6 +185,7 @@ class Network(Composed):
             backward,
             updates,
             tuple(branch for step in steps.values() for branch in step.branches),
+            lambda grad_output: backward(grad_output, self.inputs).parameters,
             steps,
         )
 

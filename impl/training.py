@@ -113,7 +113,7 @@ def train(
                 break
             one = np.ones((), error.dtype)
             seed = (one, *(None for _ in step.output[1:])) if isinstance(step.output, tuple) else one
-            gradients = step.backward(seed).parameters
+            gradients = step.parameters_only(seed) if step.parameters_only else step.backward(seed).parameters
             now, state = optimizer.step(now | dict(step.updates), gradients, state)
         errors.append(total / count)
         if callback is not None:

@@ -62,13 +62,13 @@ class Linear(Layer):
         if self.bias:
             y = y + parameters["bias"]
 
-        def backward(g: Array) -> Gradients:
+        def own(g: Array) -> dict[str, Array]:
             gradients = {"weight": matrix_gradient(g, x)}
             if self.bias:
                 gradients["bias"] = np.asarray(g.sum(axis=tuple(range(g.ndim - 1))))
-            return Gradients((g @ weight.conj(),), gradients)
+            return gradients
 
-        return Step(y, backward)
+        return Step(y, lambda g: Gradients((g @ weight.conj(),), own(g)), parameters_only=own)
 
 
 @dataclass(frozen=True, eq=False)

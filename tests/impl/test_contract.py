@@ -110,6 +110,13 @@ def nothing_given_is_changed_and_backward_may_run_again(case: Case) -> None:
     assert_same(arrays(step, case.backward(step, frozen)), kept)
 
 
+def parameters_have_the_same_gradients_when_nobody_asks_for_others(case: Case) -> None:
+    step = case.forward()
+    if step.parameters_only is not None:
+        grads = case.cotangents if isinstance(step.output, tuple) else case.cotangents[0]
+        assert_same(dict(step.parameters_only(grads)), dict(case.backward(step).parameters))
+
+
 def layout_in_memory_does_not_matter(case: Case) -> None:
     step, other = case.forward(), case.forward(strided)
     want, got = arrays(step, case.backward(step)), arrays(other, case.backward(other, strided))
@@ -175,6 +182,7 @@ def parameters_carry_torchs_names_shapes_and_order(case: Case) -> None:
 
 PROMISES = (
     nothing_given_is_changed_and_backward_may_run_again,
+    parameters_have_the_same_gradients_when_nobody_asks_for_others,
     layout_in_memory_does_not_matter,
     arrays_come_back_in_the_dtype_they_came_in,
     what_comes_back_is_nobody_elses_memory,

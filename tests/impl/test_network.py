@@ -182,3 +182,19 @@ def test_nothing_chained_is_the_identity():
     step = network.forward({}, X)
     assert step.output is X
     assert step.backward(X).inputs[0] is X
+
+
+def test_nobody_asks_for_the_gradients_of_data():
+    """Two branches; one leads from data through a layer without parameters: only what parameters need is computed."""
+    nodes = [node("flat", "x", layer=impl.Tanh()), node("first", "flat"), node("second", "z")]
+    network = Network(["x", "z"], [*nodes, node("sum", "first", "second", layer=impl.Add())], ["sum"])
+    step = network.forward(network.initial(RNG), X, X)
+    every, some, none = (step.backward(X, data) for data in ((), ("x",), ("x", "z")))
+    assert step.parameters_only is not None
+    for found in (some.parameters, none.parameters, step.parameters_only(X)):
+        assert found.keys() == every.parameters.keys()
+        assert all(np.array_equal(g, every.parameters[name]) for name, g in found.items())
+    assert some.inputs[0] is None
+    assert np.array_equal(some.inputs[1], every.inputs[1])
+    assert none.inputs == (None, None)
+    assert none.adjoints["flat"] == (None,)
