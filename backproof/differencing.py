@@ -325,7 +325,7 @@ def behind_conventions(architecture: Architecture) -> set[str]:
 
 def along_one_direction(
     forward: Forward, gradients: Run, reference: Reference
-) -> tuple[Estimate, float, Callable[[bool], float]]:
+) -> tuple[Estimate, float, Callable[[int], float]]:
     """Differentiate a whole network along one random direction through all its parameters and inputs at once.
 
     Inputs that sit on kinks on purpose, and what conventions keep from being a derivative, are not moved.
@@ -333,7 +333,7 @@ def along_one_direction(
     Returns
     -------
     estimate, claimed, sensitivity
-        What the forward says; what ``gradients`` say; how far rounding may move the latter, by a few looks or by many.
+        What the forward says; what ``gradients`` say; how far rounding may move the latter, by how closely one looks.
     """
     values, architecture = reference.values, reference.twin.architecture
     still = {i.name for i in architecture.inputs if i.domain == "ties"} | behind_conventions(architecture)
@@ -370,9 +370,9 @@ def along_one_direction(
 
     estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)])
 
-    def sensitivity(thorough: bool) -> float:
+    def sensitivity(look: int) -> float:
         return sum(
-            reference.moves(name, "float64", thorough) * float(np.abs(direction).sum())
+            reference.moves(name, "float64", look) * float(np.abs(direction).sum())
             for name, direction in directions.items()
         )
 

@@ -183,7 +183,9 @@ RULES_OF_ALARMS: dict[str, tuple[Any, ...]] = {
     "78b88d8b6b7eb98c": ("float64", patch.object(Examination, "_excuse", lambda self, estimate: "")),
     "4e2c3392a106a027": (
         "float32",
-        patch.object(Examination, "_inherited", lambda self, name: self.reference.moves(name, self.dtype, True)),
+        patch.object(
+            Examination, "_inherited", lambda self, name: self.reference.moves(name, self.dtype, sensitivity.THOROUGH)
+        ),
     ),
 }
 """In which dtype there is an alarm without which rules."""
