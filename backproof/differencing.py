@@ -13,6 +13,7 @@ import numpy as np
 
 from backproof.catalogue import convention
 from backproof.implementations import Completed, Pass
+from backproof.judging import rounding
 from backproof.running import ImplementationFailed, WrongArray, call
 from reference import Architecture, Node, Reference, Run, Tensor, Values
 from reference.differences import (
@@ -27,6 +28,7 @@ from reference.differences import (
 )
 from reference.duals import dual, parts
 from reference.run import Array, is_numeric
+from reference.sensitivity import GLANCE
 from reports import TensorAgreement
 
 Forward = Callable[[Values], Mapping[str, Array]]
@@ -302,7 +304,7 @@ def _by_complex_steps(
             bound += float(estimates[0].bound.sum()) + float(estimates[1].bound.sum())
     except (ImplementationFailed, WrongArray):
         return None
-    check = finite_difference(forward.all_moving(directions), np.zeros(1), [np.ones(1)])
+    check = finite_difference(forward.all_moving(directions), np.zeros(1), [np.ones(1)], expected=claimed)
     # What a forward rounds on the way, in units of its inputs, need not show in a result that is constant but for it.
     hidden = HIDDEN * EPS * sum(float(np.abs(c).sum()) for c in forward.cotangents.values())
     bound += float(check.bound[0]) + hidden
@@ -346,13 +348,17 @@ def _in_one_run(
             added, added_size = added + weights[here] @ slopes, added_size + np.abs(weights[here]) @ sizes
     except (ImplementationFailed, WrongArray):
         return None
-    if not (np.abs(along - added) <= SAME * EPS * added_size + along.size * UNDERFLOW).all():
+    if not _same(along, added, SAME * EPS * added_size + along.size * UNDERFLOW):
         return None
     found, bound = {}, ROUNDING * EPS * size
     for key in samples:
         mine = [i for i, (other, _) in enumerate(keys) if other == key]
         found[key] = Estimate(value[mine], bound[mine], value[mine], value[mine], size[mine])
     return found
+
+
+def _same(a: Array, b: Array, bound: Array) -> bool:
+    return bool((np.abs(a - b) <= bound).all())
 
 
 def _paths(x: Array, at: Array, signs: Array) -> tuple[Iterable[Array], Iterable[Array]]:
@@ -393,11 +399,12 @@ def behind_conventions(architecture: Architecture) -> set[str]:
 
 
 def along_one_direction(
-    forward: Forward, gradients: Run, reference: Reference
+    forward: Forward, gradients: Run, reference: Reference, analytic: bool
 ) -> tuple[Estimate, float, Callable[[int], float]]:
     """Differentiate a whole network along one random direction through all its parameters and inputs at once.
 
-    Inputs that sit on kinks on purpose, and what conventions keep from being a derivative, are not moved.
+    By a complex step where the forward is ``analytic``, unless a central difference has to decide. Inputs that sit on
+    kinks on purpose, and what conventions keep from being a derivative, are not moved.
 
     Returns
     -------
@@ -419,7 +426,7 @@ def along_one_direction(
 
     size = sum(c.size for c in values.cotangents.values())
 
-    def at(t: float) -> Array:
+    def at(t: float | complex) -> Array:
         parameters = {
             owner: {
                 n: a + t * directions[key] if (key := Tensor("parameter", owner, n)) in directions else a
@@ -437,12 +444,16 @@ def along_one_direction(
             return np.full(size, np.nan)  # beyond what a layer takes (a variance below 0) there is no value
         return np.concatenate([(c * outputs[r]).reshape(-1) for r, c in values.cotangents.items()])
 
-    estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)])
-
     def sensitivity(look: int) -> float:
         return sum(
             reference.moves(name, "float64", look) * float(np.abs(direction).sum())
             for name, direction in directions.items()
         )
 
+    if analytic:
+        estimate = complex_step(lambda t: at(complex(t[0])), np.zeros(1))
+        near = estimate.bound[0] + rounding(sensitivity(GLANCE), "float64", reference.accumulation)
+        if abs(estimate.value[0] - claimed) <= near:
+            return estimate, claimed, sensitivity
+    estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)], expected=claimed)
     return estimate, claimed, sensitivity
