@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from backproof.behaviour import Misbehaviour, misbehaviour
-from backproof.differencing import along_one_direction
 from backproof.judging import AT_A_KINK, finite, judged, rounding
 from backproof.running import outputs, run
 from backproof.second_order import SecondOrder
+from backproof.whole import along_one_direction
 from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.differences import Estimate
