@@ -153,7 +153,8 @@ class Examination:
         """Why an array that seems to disagree need not be wrong, if so."""
         if reference.may_overflow(self.dtype):
             return f"numbers on the way may be beyond {self.dtype}"
-        return NOT_A_NUMBER if name.kind not in AHEAD and reference.not_a_number else ""
+        back = name.kind not in AHEAD and not self.witnesses.imaginary
+        return NOT_A_NUMBER if back and reference.not_a_number else ""
 
     def bound(self, reference: Reference, name: Tensor, look: int = THOROUGH) -> float:
         """How far rounding may move an array."""

@@ -30,12 +30,12 @@ class Forward:
         return [None if g is None else dense(g) for g in found]
 
 
-def arrays(sources: Mapping[Tensor, TorchTensor], found: Iterable[TorchTensor | None]) -> dict[Tensor, Array]:
+def as_arrays(sources: Mapping[Tensor, TorchTensor], found: Iterable[TorchTensor | None]) -> dict[Tensor, Array]:
     """Return gradients as arrays, zeros where no gradient flows."""
-    return {name: array(torch.zeros_like(x) if g is None else g) for (name, x), g in zip(sources.items(), found)}
+    return {name: as_array(torch.zeros_like(x) if g is None else g) for (name, x), g in zip(sources.items(), found)}
 
 
-def array(tensor: TorchTensor) -> Array:
+def as_array(tensor: TorchTensor) -> Array:
     """Return the numbers of a tensor, whatever way it stores them."""
     return np.asarray(dense(tensor.detach()).resolve_conj().resolve_neg().numpy())
 

@@ -22,7 +22,7 @@ from reference.architecture import LIMITS, Architecture, ArchitectureError, Inpu
 from reference.calling import as_written_down, in_order, without_looking
 from reference.disturbance import DTYPES, Blur, Disturbance, Perturbation, numeric
 from reference.draws import Draws, recorded
-from reference.gradients import Forward, array, arrays
+from reference.gradients import Forward, as_array, as_arrays
 from reference.run import Array, Run, Tensor
 from reference.values import Values
 
@@ -200,7 +200,7 @@ class Twin:
             if not any(map(np.iscomplexobj, (*values.inputs.values(), *values.cotangents.values()))):
                 raise
             raise Refused(_told(error)) from None
-        return Run(done.results | arrays(done.sources, gradients))
+        return Run(done.results | as_arrays(done.sources, gradients))
 
     def curvature(
         self, values: Values, along: Values, dtype: str = "float64", perturb: Disturbance | None = None
@@ -230,7 +230,7 @@ class Twin:
             changes = torch.autograd.grad(ends, list(sources.values()), weights, allow_unused=True) if pairs else ()
         except (RuntimeError, NotImplementedError) as error:
             raise Refused(_told(error)) from None
-        return Run(arrays(sources, changes or [None] * len(sources)))
+        return Run(as_arrays(sources, changes or [None] * len(sources)))
 
     def reached(self, values: Values) -> set[Tensor]:
         """Return the parameters and inputs that a gradient flows to; autograd gives None for the others."""
@@ -292,7 +292,7 @@ class Twin:
                 outputs = tuple(perturb.output(y, node.name) for y in outputs)
             flowing[node.name] = outputs
             for i, y in enumerate(outputs):
-                results[Tensor("output", node.name, str(i))] = array(y)
+                results[Tensor("output", node.name, str(i))] = as_array(y)
                 sources[Tensor("adjoint", node.name, str(i))] = y
                 if y.requires_grad:
                     # No gradient at all may come: a norm that counts has none.
