@@ -19,6 +19,9 @@ COLOURS = {OURS: "#0b5394", TORCH: "#b45309", checks.SLOW: "#6b8e23"}
 TARGET, LIMIT = 0.7, 1.5
 """What is aimed at: the geometric mean of the ratios, and the largest of them."""
 
+BESIDE = 4
+"""Curves side by side."""
+
 Row = Mapping[str, Any]
 
 
@@ -179,14 +182,15 @@ def draw(document: Mapping[str, Any], file: Path) -> None:
     from matplotlib.figure import Figure
 
     rows, curves = document["networks"], document["growth"]
-    bars = bool(rows)
-    lines = ceil(len(curves) / 3)
-    figure = Figure(figsize=(12, 5 * bars + 3.2 * lines), layout="constrained")
-    grid = figure.add_gridspec(bars + lines, 3, height_ratios=[1.6] * bars + [1] * lines)
-    if bars:
-        _bars(figure.add_subplot(grid[0, :]), rows)
-    for number, curve in enumerate(curves):
-        _curve(figure.add_subplot(grid[bars + number // 3, number % 3]), curve)
+    lines = ceil(len(curves) / BESIDE)
+    figure = Figure(figsize=(14, 5 * bool(rows) + 3.4 * lines), layout="constrained")
+    heights = [5.0] * bool(rows) + [3.4 * lines] * bool(curves)
+    above, *below = figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False)[:, 0]
+    if rows:
+        _bars(above.subplots(), rows)
+    for part in below if rows else [above]:
+        for number, curve in enumerate(curves, start=1):
+            _curve(part.add_subplot(lines, BESIDE, number), curve)
     figure.savefig(file, dpi=110, metadata={"Software": None} if file.suffix == ".png" else None)
 
 
@@ -208,10 +212,17 @@ def _curve(axes: Any, curve: Row) -> None:
     sizes = [point["size"] for point in curve["points"]]
     for who, exponents in curve["exponents"].items():
         seconds = [point["seconds"][who]["median"] for point in curve["points"]]
-        label = f"{who}: n^{exponents['measured']:.2f} (arithmetic n^{exponents['arithmetic']:.2f})"
+        label = f"{who} n^{exponents['measured']:.2f}, arithmetic n^{exponents['arithmetic']:.2f}"
         axes.plot(sizes, seconds, color=COLOURS[who], marker="o", markersize=3, label=label)
+        like = [seconds[-1] * (size / sizes[-1]) ** exponents["arithmetic"] for size in sizes[len(sizes) // 2 :]]
+        axes.plot(sizes[len(sizes) // 2 :], like, color=COLOURS[who], linewidth=0.8, linestyle=":")
     axes.set(xscale="log", yscale="log", ylabel="s")
-    axes.set_xlabel(f"{curve['series']}: {curve['what']}", fontsize=8)
-    axes.legend(frameon=False, fontsize=7)
+    axes.set_ymargin(0.3)
+    axes.minorticks_off()
+    shown = sizes[:: len(sizes) // 2]
+    axes.set_xticks(shown, [f"{size:,}" for size in shown])
+    axes.set_title(f"n: {curve['series']}", loc="left", fontsize=10)
+    axes.set_xlabel(curve["what"], fontsize=8)
+    axes.legend(frameon=False, fontsize=7, loc="upper left")
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
