@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
@@ -136,6 +137,15 @@ def test_memory_is_that_of_the_gradients_at_least() -> None:
         assert 8 * (784 * 256 + 256 * 128 + 128 * 10) < found < 100 << 20
     else:
         assert found is None
+
+
+def test_memory_that_is_given_back_counts(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    if not memory.RESET.exists():
+        return
+    large = libraries.Step(lambda: np.ones(8 << 20).sum(), lambda: libraries.Result(0.0, {}))
+    monkeypatch.setattr(libraries, "ours", lambda architecture, given: large)
+    memory.main("MLP 2-8-2, batch 4", "float64", OURS, "1")
+    assert int(capsys.readouterr().out) == pytest.approx(64 << 20, rel=0.02)
 
 
 def test_an_exponent_is_fitted_over_the_upper_half() -> None:
