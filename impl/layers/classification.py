@@ -74,7 +74,7 @@ class _OfClasses(Loss):
             return self.reduced(np.zeros(target.shape, x.dtype), lambda g: (np.zeros_like(x), None), 0)
         y, back_found = found(x, entries(chosen, axis), axis)
         w = 1 if weights is None else weights[chosen]
-        count = np.count_nonzero(counted) if weights is None else keep(counted, weights[chosen]).sum()
+        count = int(np.count_nonzero(counted)) if weights is None else keep(counted, weights[chosen]).sum()
         every = chosen is target
 
         def back(g: Array) -> tuple[Array, None]:
