@@ -148,7 +148,10 @@ class Network(Composed):
                 updates.update((f"{owner}.{name}", array) for name, array in step.updates.items())
         results = tuple([values[name][index] for name, index in self._results])
 
-        def backward(grad_output: Any, data: Collection[str] = ()) -> NetworkGradients:
+        def back(
+            grad_output: Any, data: Collection[str], kept: bool
+        ) -> tuple[dict[str, list[Array | None]], dict[str, Array]]:
+            """Return the adjoints, of nodes only if they are to be kept, and the gradients of the parameters."""
             adjoints: dict[str, list[Array | None]] = {name: [None] * len(v) for name, v in values.items()}
             asked = self._asked(data, scoped)
 
@@ -161,7 +164,8 @@ class Network(Composed):
             flow(self._results, (grad_output,) if len(results) == 1 else grad_output)
             total: dict[str, Array] = {}
             for node, owner, slots in reversed(self._plan):
-                arriving = tuple(adjoints[node.name])
+                # What no one else will look at makes room in memory for what the nodes before this one return.
+                arriving = tuple(adjoints[node.name] if kept else adjoints.pop(node.name))
                 if node.name not in asked or all(gradient is None for gradient in arriving):
                     continue
                 step = steps[node.name]
@@ -175,6 +179,10 @@ class Network(Composed):
                 for name, gradient in own.items():
                     key = f"{owner}.{name}"
                     total[key] = np.asarray(total[key] + gradient) if key in total else gradient
+            return adjoints, total
+
+        def backward(grad_output: Any, data: Collection[str] = ()) -> NetworkGradients:
+            adjoints, total = back(grad_output, data, kept=True)
             return NetworkGradients(
                 tuple(adjoints[name][0] for name in self.inputs),
                 total,
@@ -186,7 +194,7 @@ class Network(Composed):
             backward,
             updates,
             branches,
-            lambda grad_output: backward(grad_output, self.inputs).parameters,
+            lambda grad_output: back(grad_output, self.inputs, kept=False)[1],
             steps,
         )
 
