@@ -18,6 +18,7 @@ from backproof.judging import within
 from backproof.running import ImplementationFailed, call, cast, go_back
 from reference import Node, Reference, Tensor
 from reference.run import Array, is_numeric
+from reference.sensitivity import LOOKS
 
 
 class Misbehaviour(NamedTuple):
@@ -53,7 +54,7 @@ class _Runner:
     """Runs one node, and compares what comes back with what came at first."""
 
     def __init__(
-        self, implementation: Completed, node: Node, alone: Reference, bound: Callable[[Tensor, bool], float]
+        self, implementation: Completed, node: Node, alone: Reference, bound: Callable[[Tensor, int], float]
     ) -> None:
         self.implementation, self.node, self.bound = implementation, node, bound
         self.training = alone.twin.architecture.training
@@ -83,11 +84,11 @@ class _Runner:
     def _near(self, got: Array | None, want: Array, name: Tensor, factor: float) -> bool:
         if got is None or np.array_equal(got, want, equal_nan=True):
             return got is not None
-        return any(within(got, want, factor * self.bound(name, thorough)) for thorough in (False, True))
+        return any(within(got, want, factor * self.bound(name, look)) for look in LOOKS)
 
 
 def misbehaviour(
-    implementation: Completed, node: Node, alone: Reference, dtype: str, bound: Callable[[Tensor, bool], float]
+    implementation: Completed, node: Node, alone: Reference, dtype: str, bound: Callable[[Tensor, int], float]
 ) -> Misbehaviour | None:
     """Run a node alone in every way that must not matter, and say what did; None: nothing.
 
@@ -100,7 +101,7 @@ def misbehaviour(
     dtype
         The precision to run in.
     bound
-        How far rounding may move a gradient, by a few looks or by many.
+        How far rounding may move a gradient, at a glance or more closely.
     """
     values = alone.values
     cotangents = {int(end.rpartition(".")[2]): cast(c, dtype) for end, c in values.cotangents.items()}

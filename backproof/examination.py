@@ -18,6 +18,7 @@ from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.differences import Estimate
 from reference.run import Array, magnitude
+from reference.sensitivity import AHEAD, GLANCE, LOOK, THOROUGH
 from reports import TensorAgreement
 from reports.agreement import Verdict
 
@@ -25,6 +26,7 @@ ALONE = "autograd, node alone"
 ITSELF = "itself"
 PYTORCH = "autograd against differences"
 NOT_FINITE = "entries: PyTorch is not finite there, and what comes of infinities in complex numbers is nobody's rule"
+NOT_A_NUMBER = "NaN goes forward, and what comes back of it is nobody's rule"
 Verdicts = dict[Tensor, TensorAgreement]
 
 
@@ -113,24 +115,18 @@ class Examination:
         return self._verdicts[node.name]
 
     def _against_autograd(self, reference: Reference, found: Run) -> Verdicts:
-        """Judge all arrays, and once more, thoroughly, those that seem to disagree."""
+        """Judge all arrays at a glance, and look again, more and more closely, at those that seem to disagree."""
         measured = partial(self._measured, reference, found)
-        verdicts = {name: measured(name) for name in reference.run.tensors}
+        verdicts = {name: _looked_at(partial(measured, name)) for name in reference.run.tensors}
         suspects = [name for name, verdict in verdicts.items() if verdict.verdict == "disagree"]
-        suspects = self._again(verdicts, suspects, partial(measured, thorough=True))
         if suspects:
             # Where the reference itself jumps within a few units of rounding, either side of the jump is right.
             jumping = reference.kinked(self.dtype).intersection(suspects)
-            self._again(verdicts, jumping, partial(measured, thorough=True, jumping=True))
+            verdicts |= {name: measured(name, THOROUGH, jumping=True) for name in jumping}
         return verdicts
 
-    @staticmethod
-    def _again(verdicts: Verdicts, suspects: Any, measured: Callable[[Tensor], TensorAgreement]) -> list[Tensor]:
-        verdicts |= {name: measured(name) for name in suspects}
-        return [name for name in suspects if verdicts[name].verdict == "disagree"]
-
     def _measured(
-        self, reference: Reference, found: Run, name: Tensor, *, thorough: bool = False, jumping: bool = False
+        self, reference: Reference, found: Run, name: Tensor, look: int, jumping: bool = False
     ) -> TensorAgreement:
         want, got = reference.run.tensors[name], found.tensors.get(name)
         if got is None and not want.any():
@@ -141,31 +137,37 @@ class Examination:
         verdict = judged(
             got,
             want,
-            bound=np.asarray(self.bound(reference, name, thorough)),
+            bound=np.asarray(self.bound(reference, name, look)),
             terms=reference.magnitude(name.kind),
             dtype=self.dtype,
             labels=self.labels(name),
             against="autograd",
             jumping=jumping,
-            overflowing=reference.may_overflow(self.dtype),
+            excuse=self._excuse(reference, name),
         )
         if unknown.any() and verdict.verdict == "agree":
             return replace(verdict, verdict="inconclusive", note=f"{unknown.sum()} of {unknown.size} {NOT_FINITE}")
         return verdict
 
-    def bound(self, reference: Reference, name: Tensor, thorough: bool = True) -> float:
-        """How far rounding may move an array."""
-        return rounding(self._sensitivity(reference, name, thorough), self.dtype, reference.accumulation)
+    def _excuse(self, reference: Reference, name: Tensor) -> str:
+        """Why an array that seems to disagree need not be wrong, if so."""
+        if reference.may_overflow(self.dtype):
+            return f"numbers on the way may be beyond {self.dtype}"
+        return NOT_A_NUMBER if name.kind not in AHEAD and reference.not_a_number else ""
 
-    def _sensitivity(self, reference: Reference, name: Tensor, thorough: bool) -> float:
-        if thorough and reference is self.reference and name.kind not in ("output", "update"):
+    def bound(self, reference: Reference, name: Tensor, look: int = THOROUGH) -> float:
+        """How far rounding may move an array."""
+        return rounding(self._sensitivity(reference, name, look), self.dtype, reference.accumulation)
+
+    def _sensitivity(self, reference: Reference, name: Tensor, look: int = THOROUGH) -> float:
+        if look == THOROUGH and reference is self.reference and name.kind not in AHEAD:
             return self._inherited(name)
-        return reference.moves(name, self.dtype, thorough)
+        return reference.moves(name, self.dtype, look)
 
     def _inherited(self, name: Tensor) -> float:
         """How far rounding moves a gradient in the whole network: there, or anywhere on its way back."""
         if name not in self._heirs:
-            own = self.reference.moves(name, self.dtype, thorough=True)
+            own = self.reference.moves(name, self.dtype, THOROUGH)
             self._heirs[name] = max(own, sum(self._passed_on(node, name) for node in self.nodes))
         return self._heirs[name]
 
@@ -176,7 +178,7 @@ class Examination:
         if name.kind != "parameter":
             here = (name.node, int(name.name))
             takes = [Tensor("input", f"{node.name}_input{i}", "0") for i, slot in enumerate(used) if slot == here]
-        own = sum(self._sensitivity(alone, take, thorough=True) for take in takes if take in alone.run.tensors)
+        own = sum(self._sensitivity(alone, take) for take in takes if take in alone.run.tensors)
         if not own:
             return 0.0
         arrived = [
@@ -201,12 +203,11 @@ class Examination:
         for name, derivative in self.witnesses.estimates[node.name].items():
             if not finite_forward and (self.witnesses.imaginary or not np.isfinite(derivative.coordinates.value).all()):
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
-            verdict = self._derivative(node, name, thorough=False)
-            yield name, self._derivative(node, name, thorough=True) if verdict.verdict == "disagree" else verdict
+            yield name, _looked_at(partial(self._derivative, node, name))
 
-    def _derivative(self, node: Node, name: Tensor, thorough: bool) -> TensorAgreement:
+    def _derivative(self, node: Node, name: Tensor, look: int) -> TensorAgreement:
         reference, derivative = self.witnesses.alone[node.name], self.witnesses.estimates[node.name][name]
-        terms = max(self._sensitivity(reference, name, thorough), float(derivative.coordinates.size.max(initial=0.0)))
+        terms = max(self._sensitivity(reference, name, look), float(derivative.coordinates.size.max(initial=0.0)))
         noise = rounding(terms, self.dtype, reference.accumulation)
         verdicts = [
             claim.told(
@@ -218,7 +219,7 @@ class Examination:
                     dtype=self.dtype,
                     labels=self.labels(name),
                     against="differences",
-                    overflowing=reference.may_overflow(self.dtype),
+                    excuse=self._excuse(reference, name),
                 )
             )
             for claim in derivative.claims(self.single(node).tensors.get(name), noise)
@@ -230,7 +231,7 @@ class Examination:
         if node.name not in self._misbehaviour:
             alone = self.witnesses.alone[node.name]
             self._misbehaviour[node.name] = misbehaviour(
-                self.implementation, node, alone, self.dtype, lambda name, thorough: self.bound(alone, name, thorough)
+                self.implementation, node, alone, self.dtype, partial(self.bound, alone)
             )
         return self._misbehaviour[node.name]
 
@@ -253,25 +254,27 @@ class Examination:
             (self.reference.run, self.witnesses.twin.forward, PYTORCH),
         ):
             estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference)
-            for thorough in (False, True):
-                moved = sensitivity(thorough)
-                found[against] = judged(
-                    np.asarray(claimed),
-                    np.clip(claimed, estimate.lower[0], estimate.upper[0]),
-                    bound=estimate.bound[0] + rounding(moved, "float64", self.reference.accumulation),
-                    terms=max(moved, float(estimate.size[0])),
-                    dtype="float64",
-                    labels={"node": "", "op": "", "kind": "direction", "name": "all"},
-                    against=against,
-                )
-                if found[against].verdict != "disagree":
-                    break
-            told = self._excuse(estimate) if found[against].verdict == "disagree" else ""
+            found[against] = _looked_at(partial(self._along, estimate, claimed, sensitivity, against))
+            told = self._contradicts_nothing(estimate) if found[against].verdict == "disagree" else ""
             if told:
                 found[against] = replace(found[against], verdict="inconclusive", note=told)
         return found
 
-    def _excuse(self, estimate: Estimate) -> str:
+    def _along(
+        self, estimate: Estimate, claimed: float, sensitivity: Callable[[int], float], against: str, look: int
+    ) -> TensorAgreement:
+        moved = sensitivity(look)
+        return judged(
+            np.asarray(claimed),
+            np.clip(claimed, estimate.lower[0], estimate.upper[0]),
+            bound=estimate.bound[0] + rounding(moved, "float64", self.reference.accumulation),
+            terms=max(moved, float(estimate.size[0])),
+            dtype="float64",
+            labels={"node": "", "op": "", "kind": "direction", "name": "all"},
+            against=against,
+        )
+
+    def _contradicts_nothing(self, estimate: Estimate) -> str:
         """Why a difference of the whole contradicts nothing, if it does not."""
         if estimate.kinks[0]:  # several numbers may sit on kinks: autograd's choice need not lie between the sides then
             return AT_A_KINK
@@ -282,3 +285,11 @@ class Examination:
 
     def _outputs(self, values: Values) -> dict[str, Array]:
         return outputs(self.implementation, self.witnesses.twin, values, "float64")
+
+
+def _looked_at(judge: Callable[[int], TensorAgreement]) -> TensorAgreement:
+    """Look more and more closely: at a glance, once more unless it agrees, thoroughly if it disagrees."""
+    verdict = judge(GLANCE)
+    if verdict.verdict != "agree":
+        verdict = judge(LOOK)
+    return judge(THOROUGH) if verdict.verdict == "disagree" else verdict

@@ -24,6 +24,7 @@ from backproof.witnesses import Witnesses
 from reference import Curvature, Node, Reference, Refused, Tensor, Values
 from reference.differences import COMPLEX_STEP, EPS, UNDERFLOW, Estimate, derivative_of_each
 from reference.run import Array
+from reference.sensitivity import LOOK, THOROUGH
 from reference.steps import CENTRAL, NODES
 from reference.values import representable
 from reports import TensorAgreement
@@ -233,10 +234,10 @@ class _Side:
             return {Tensor("parameter", "", ""): self._unanswered()}
         names = self.curvature.run.tensors
         verdicts = {name: self._measured(name) for name in names}
-        suspects = self._again(verdicts, names, partial(self._measured, thorough=True))
+        suspects = self._again(verdicts, names, partial(self._measured, look=THOROUGH))
         if suspects:
             jumping = self.curvature.kinked("float64").intersection(suspects)
-            self._again(verdicts, jumping, partial(self._measured, thorough=True, jumping=True))
+            self._again(verdicts, jumping, partial(self._measured, look=THOROUGH, jumping=True))
             self._again(verdicts, suspects, self._smooth)
             self._again(verdicts, suspects, self._unless_torch_is_wrong)
         return verdicts
@@ -293,7 +294,7 @@ class _Side:
         except (ImplementationFailed, WrongArray):
             return False
         plain = self._gradients(self.implementation, self.line.at(0.0))
-        return all(within(g, plain[name], self._rounding(name, thorough=False)) for name, g in exact.items())
+        return all(within(g, plain[name], self._rounding(name, look=LOOK)) for name, g in exact.items())
 
     def _holds(self, read: Arrays, estimates: Mapping[Tensor, Estimate], unknown: Arrays) -> bool:
         """Whether differences contradict a complex step nowhere."""
@@ -302,18 +303,18 @@ class _Side:
         )
 
     def _near(self, a: Array, b: Array, name: Tensor, bound: float | Array = 0.0) -> Array:
-        return np.asarray(np.abs(a - b) <= bound + self._noise(name, thorough=False))
+        return np.asarray(np.abs(a - b) <= bound + self._noise(name, look=LOOK))
 
-    def _rounding(self, name: Tensor, thorough: bool) -> float:
+    def _rounding(self, name: Tensor, look: int) -> float:
         """How far rounding may move a gradient itself."""
-        return rounding(self.first.moves(name, "float64", thorough), "float64", self.first.accumulation)
+        return rounding(self.first.moves(name, "float64", look), "float64", self.first.accumulation)
 
-    def _noise(self, name: Tensor, thorough: bool) -> float:
-        moved = self.curvature.moves(name, "float64", thorough)
+    def _noise(self, name: Tensor, look: int) -> float:
+        moved = self.curvature.moves(name, "float64", look)
         return rounding(moved, "float64", self.first.accumulation)
 
-    def _measured(self, name: Tensor, thorough: bool = False, jumping: bool = False) -> TensorAgreement:
-        return self._judged(name, self._noise(name, thorough), unknown=not self.found.steps, jumping=jumping)
+    def _measured(self, name: Tensor, look: int = LOOK, jumping: bool = False) -> TensorAgreement:
+        return self._judged(name, self._noise(name, look), unknown=not self.found.steps, jumping=jumping)
 
     def _judged(self, name: Tensor, noise: float, unknown: bool, jumping: bool = False) -> TensorAgreement:
         """Compare an array; some entries are left out, and then it does not agree.
@@ -341,7 +342,7 @@ class _Side:
 
     def _smooth(self, name: Tensor) -> TensorAgreement:
         """Where the gradient has a kink, either side is right."""
-        return self._judged(name, self._noise(name, thorough=True), unknown=True)
+        return self._judged(name, self._noise(name, look=THOROUGH), unknown=True)
 
     def _unless_torch_is_wrong(self, name: Tensor) -> TensorAgreement:
         """Ask the third witness: PyTorch's own backward.
@@ -351,8 +352,8 @@ class _Side:
         backward farther off is not the derivative of its own backward. And what is known to be wrong of a node alone
         excuses the network.
         """
-        noise = self._noise(name, thorough=True)
-        equal = self._rounding(name, thorough=True)
+        noise = self._noise(name, look=THOROUGH)
+        equal = self._rounding(name, look=THOROUGH)
         verdict = self._judged(name, noise, unknown=True)
         nearest, apart = np.inf, EPS * float(np.abs(self.first.run.tensors[name]).max(initial=0.0))
         for step in STENCILS:

@@ -19,6 +19,8 @@ QUICK, MANY = (0, 1, 2), tuple(range(3, 24))
 NEAR = 2.0**-12
 LOST = 1e-3
 AHEAD = ("output", "update")
+GLANCE, LOOK, THOROUGH = LOOKS = range(3)
+"""How closely rounding is measured: not at all, by a few disturbances, by many."""
 EPS = float(np.finfo(np.float64).eps)
 ULP = float(np.finfo(np.float32).eps)
 
@@ -92,9 +94,11 @@ class Reference:
             for name, quick in self.sensitivity.items()
         }
 
-    def moves(self, name: Tensor, dtype: str, thorough: bool) -> float:
-        """How far one unit of rounding moves an array, for what runs in ``dtype``: by a few looks, or by all."""
-        if not thorough:
+    def moves(self, name: Tensor, dtype: str, look: int) -> float:
+        """How far one unit of rounding moves an array, for what runs in ``dtype``; at a glance, as far as itself."""
+        if look == GLANCE:
+            return magnitude(self.run.tensors[name])
+        if look == LOOK:
             return self.sensitivity[name]
         # What cancelled in the reference is rounded in float64, whatever the dtype that is compared with it.
         return max(self.thorough[name], self.cancelled[name] * EPS / float(np.finfo(dtype).eps))
@@ -106,9 +110,15 @@ class Reference:
 
     def magnitude(self, kind: Kind) -> float:
         """Largest magnitude in the run among arrays of that kind: of what goes forward, or of what comes back."""
-        given = self.values.inputs if kind in AHEAD else self.values.cotangents
-        alike = (a for name, a in self.run.tensors.items() if (name.kind in AHEAD) == (kind in AHEAD))
-        return max(map(magnitude, (*given.values(), *alike)), default=0.0)
+        return self._magnitudes[kind in AHEAD]
+
+    @cached_property
+    def _magnitudes(self) -> dict[bool, float]:
+        found = {}
+        for ahead, given in ((True, self.values.inputs), (False, self.values.cotangents)):
+            alike = (a for name, a in self.run.tensors.items() if (name.kind in AHEAD) == ahead)
+            found[ahead] = max(map(magnitude, (*given.values(), *alike)), default=0.0)
+        return found
 
     def kinked(self, dtype: str) -> set[Tensor]:
         """Return the arrays that jump when all is disturbed by 4 or 32 units of rounding: so near lies a kink or a tie.
@@ -142,6 +152,12 @@ class Reference:
     @cached_property
     def _largest_of_all(self) -> float:
         return max(map(magnitude, (*self.values.inputs.values(), *self.run.tensors.values())), default=0.0)
+
+    @cached_property
+    def not_a_number(self) -> bool:
+        """Whether NaN goes forward: what PyTorch's gradients are then depends on how a kernel compares."""
+        ahead = (array for name, array in self.run.tensors.items() if name.kind == "output")
+        return any(bool(np.isnan(array).any()) for array in (*self.values.inputs.values(), *ahead))
 
     def may_overflow(self, dtype: str) -> bool:
         """Whether a sum of squares of what is in the run is beyond the largest number of a dtype."""

@@ -298,7 +298,7 @@ class Twin:
             with draws, saved:
                 outputs = self._call(node, own, inputs)
             if node.op in ops.SLOPES and dtype == "float64" and outputs[0].requires_grad:
-                outputs[0].register_hook(partial(torch.mul, ops.SLOPES[node.op]))
+                outputs[0].register_hook(lambda g, slope=ops.SLOPES[node.op]: None if g is None else g * slope)
             # Of nothing there is no gradient: GroupNorm's is NaN (docs/findings.md).
             if not any(y.numel() for y in outputs):
                 outputs = tuple(y.detach().requires_grad_(y.requires_grad) for y in outputs)

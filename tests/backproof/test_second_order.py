@@ -20,6 +20,7 @@ from backproof.verification import Unsupported, Verification, verify
 from impl import ELU, Gradients, Mul, Softplus, Step, Tanh
 from reference import Architecture, Input, Node, Reference, Run, Tensor, Twin, draw_values
 from reference.run import Array
+from reference.sensitivity import THOROUGH
 from reports import Agreement, TensorAgreement
 from reports.agreement import SECOND_ORDER
 
@@ -277,7 +278,7 @@ def test_two_backwards_are_as_near_as_they_were_seen(monkeypatch: pytest.MonkeyP
     apart = _Side._apart
 
     def as_far_as_rounding_may(self: _Side, t: float) -> dict[Tensor, Array]:
-        return {name: g * 0 + self._rounding(name, thorough=True) for name, g in apart(self, t).items()}
+        return {name: g * 0 + self._rounding(name, THOROUGH) for name, g in apart(self, t).items()}
 
     monkeypatch.setattr(_Side, "_apart", as_far_as_rounding_may)
     assert not verify(BCE, second_order=True).agrees
