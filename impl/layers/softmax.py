@@ -25,6 +25,24 @@ def log_softmax(x: Array, axis: int) -> Array:
         return np.asarray(z - np.log(np.exp(z).sum(axis, keepdims=True)))
 
 
+def log_softmax_at(x: Array, at: tuple[Array, ...], axis: int) -> tuple[Array, Callable[[Array], Array]]:
+    """Return log_softmax at ``x[at]``, one entry of each sample along an axis, and what takes its gradient to dE/dx.
+
+    ``dE/dx = g (e - softmax(x))``, e being 1 at the entry: what all other entries would need is not computed.
+    """
+    e = x - x.real.max(axis, keepdims=True)
+    z = e[at]
+    np.exp(e, out=e)
+    total = e.sum(axis, keepdims=True)
+
+    def back(g: Array) -> Array:
+        dx = e * (-g.reshape(total.shape) / total)
+        dx[at] += g
+        return np.asarray(dx)
+
+    return np.asarray(z - np.log(total).reshape(z.shape)), back
+
+
 def both_ways(x: Array, axis: int) -> tuple[Array, Callable[[Array], Array]]:
     """Return the softmax along an axis, and the function that takes dE/dy to dE/dx."""
     y = softmax(x, axis)
