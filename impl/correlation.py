@@ -74,7 +74,7 @@ def _columns(x: Array, grid: Grid) -> Iterator[tuple[slice, Array]]:
 
 
 def correlate(weight: Array, x: Array, grid: Grid) -> Array:
-    """``y[o, p] = sum_ck W[o, c, k] x[c, p stride + k dilation]``, ``(N, O, *out)``: with the columns X, ``Y = W X``."""
+    """``y[o, p] = sum_ck W[o, c, k] x[c, p stride + k dilation]``: ``(N, O, *out)``, as a product with columns."""
     out = grid.counts(x.shape[2:])
     y = np.moveaxis(np.empty((prod(weight.shape[:2]), *out, len(x)), np.result_type(weight, x)), -1, 0)
     rows = _rows(y, grid.groups)
