@@ -46,7 +46,7 @@ def standardise(x: Array, axes: tuple[int, ...], eps: float) -> Normal:
         np.subtract(g, dx, out=dx)
         dx -= g.mean(axis=axes, keepdims=True)
         dx *= scale
-        return dx
+        return np.asarray(dx)
 
     return Normal(z, backward, mean, variance)
 
