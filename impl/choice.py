@@ -13,7 +13,7 @@ import numpy as np
 
 from impl.layer import Array
 
-__all__ = ["choose", "keep"]
+__all__ = ["choose", "keep", "keep_into"]
 
 INTEGERS: dict[int, Any] = {size: np.dtype(f"i{size}") for size in (1, 2, 4, 8)}
 """Integers by their size in bytes; numbers of other sizes are left to ``np.where``."""
@@ -25,6 +25,15 @@ def keep(mask: Array, x: Array) -> Array:
     if integer is None:
         return np.where(mask, x, x.dtype.type(0))
     return np.asarray(np.multiply(x.view(integer), mask).view(x.dtype))
+
+
+def keep_into(out: Array, mask: Array, x: Array) -> None:
+    """Write x to ``out``, of the same dtype, where the mask is true, else 0."""
+    integer = INTEGERS.get(x.itemsize)
+    if integer is None:
+        out[...] = keep(mask, x)
+    else:
+        np.multiply(x.view(integer), mask, out=out.view(integer))
 
 
 def choose(mask: Array, x: Array, y: Array) -> Array:
