@@ -35,9 +35,9 @@ def slopes(a: Array, gates: Array) -> Array:
 
 def tanh_slopes(a: Array) -> Array:
     """Return ``1 - tanh(a)^2 = 4 s (1 - s)``, s the sigmoid of 2 a, to the last digit of both tails. As above."""
-    twice = 2 * a
-    gates = np.empty_like(twice)
     with np.errstate(over="ignore"):
+        twice = 2 * a
+        gates = np.empty_like(twice)
         open_gates(twice, gates)
     slope = slopes(twice, gates)
     slope *= 4
