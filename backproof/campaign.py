@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from backproof.generator import drawable, random_architecture
+from backproof.generator import drawable, random_reference
 from backproof.implementations import Completed, Verifiable, load
 from backproof.reproduction import reproduction
 from backproof.shrinking import shrink_failure
@@ -110,8 +110,9 @@ class Campaign:
 
     def example(self, number: int) -> list[Agreement]:
         """Verify one example."""
-        architecture = random_architecture((self.seed << 32) + number, self.layers)
-        return agreements(architecture, _loaded(self.implementation), self.dtypes, self.second_order)
+        reference = random_reference((self.seed << 32) + number, self.layers)
+        verification = Verification(reference.twin.architecture, _loaded(self.implementation), reference=reference)
+        return _agreements(verification, self.dtypes, self.second_order)
 
 
 def check_second_order(dtypes: Sequence[str], second_order: bool) -> None:
@@ -130,7 +131,10 @@ def agreements(
     architecture: Architecture, implementation: Verifiable, dtypes: Sequence[str], second_order: bool = False
 ) -> list[Agreement]:
     """Verify one architecture in several dtypes, which share the reference and the finite differences."""
-    verification = Verification(architecture, implementation)
+    return _agreements(Verification(architecture, implementation), dtypes, second_order)
+
+
+def _agreements(verification: Verification, dtypes: Sequence[str], second_order: bool) -> list[Agreement]:
     return [verification.agreement(dtype, second_order=second_order) for dtype in dtypes]
 
 

@@ -13,10 +13,22 @@ import numpy as np
 
 from backproof.catalogue import convention
 from backproof.implementations import Completed, Pass
+from backproof.judging import rounding
 from backproof.running import ImplementationFailed, WrongArray, call
 from reference import Architecture, Node, Reference, Run, Tensor, Values
-from reference.differences import EPS, Estimate, Terms, complex_step, finite_difference
+from reference.differences import (
+    COMPLEX_STEP,
+    EPS,
+    ROUNDING,
+    UNDERFLOW,
+    Estimate,
+    Terms,
+    complex_step,
+    finite_difference,
+)
+from reference.duals import dual, parts
 from reference.run import Array, is_numeric
+from reference.sensitivity import GLANCE
 from reports import TensorAgreement
 
 Forward = Callable[[Values], Mapping[str, Array]]
@@ -31,6 +43,12 @@ DIRECTIONS = 8
 
 HOEFFDING = 8.0
 """Random signs add n errors up to more than this many times ``sqrt(n)`` of the largest once in 10^13 times."""
+
+AT_ONCE = 2**18
+"""Numbers in the parts of the largest array that is differentiated by dual numbers: as many as stay in the cache."""
+
+SAME = 2.0**12
+"""Units of rounding by which a sum of derivatives may differ from the derivative of the sum."""
 
 BESIDE = 2.0**-30
 """So far from a point lies what is beside it."""
@@ -140,6 +158,13 @@ class _Alone:
         given = tuple(x.copy() for x in inputs.values())
         return call(self.implementation, self.node, own, given, self.training, self.noise)
 
+    def of(self, given: Mapping[str | int, Array]) -> Array:
+        """The terms of other arrays than its own."""
+        return self.terms(
+            {name: given.get(name, array) for name, array in self.parameters.items()},
+            {i: given.get(i, x) for i, x in self.inputs.items()},
+        )
+
     def moving(self, key: str | int) -> Terms:
         """The terms as a function of one array."""
         return partial(self._moved, key)
@@ -197,7 +222,7 @@ def _longdouble(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
 
 def _product(c: Array, y: Array) -> Array:
     """``c y``; for complex numbers the real part of ``conj(c) y``, whose slopes torch's gradients hold."""
-    return np.asarray((c.conj() * y).real if np.iscomplexobj(c) else c * y)
+    return np.asanyarray((c.conj() * y).real if np.iscomplexobj(c) else c * y)
 
 
 def _parts(z: Array) -> Array:
@@ -265,18 +290,21 @@ def _by_complex_steps(
 ) -> dict[str | int, Derivative] | None:
     """Return None where a complex step raises, or says what a central difference along one direction excludes."""
     found, directions, claimed, bound = {}, {}, 0.0, 0.0
+    at_once = _in_one_run(forward, arrays, samples)
     try:
         for key, (at, signs) in samples.items():
             x = arrays[key]
             one = signs[:1] if len(signs) else _signs(forward.seed, str(key), 1, x.size)
-            estimates = [complex_step(forward.moving(key), x, ds) for ds in _paths(x, at, signs)]
-            found[key] = Derivative(at, estimates[0], signs, estimates[1], x.shape, "")
+            units, rows = _paths(x, at, signs)
+            coordinates = at_once[key] if at_once else complex_step(forward.moving(key), x, units)
+            estimates = coordinates, complex_step(forward.moving(key), x, rows)
+            found[key] = Derivative(at, coordinates, signs, estimates[1], x.shape, "")
             directions[key] = one[0].reshape(x.shape)
             claimed += estimates[1].value[0] if len(signs) else float(one[0] @ estimates[0].value)
             bound += float(estimates[0].bound.sum()) + float(estimates[1].bound.sum())
     except (ImplementationFailed, WrongArray):
         return None
-    check = finite_difference(forward.all_moving(directions), np.zeros(1), [np.ones(1)])
+    check = finite_difference(forward.all_moving(directions), np.zeros(1), [np.ones(1)], expected=claimed)
     # What a forward rounds on the way, in units of its inputs, need not show in a result that is constant but for it.
     hidden = HIDDEN * EPS * sum(float(np.abs(c).sum()) for c in forward.cotangents.values())
     bound += float(check.bound[0]) + hidden
@@ -284,6 +312,53 @@ def _by_complex_steps(
     # Where kinks follow one another, what autograd takes need not lie between the one-sided derivatives: relu(x) -
     # relu(-x) is x, and has at 0 the gradient 0. There a difference contradicts nothing.
     return None if excluded and not forward.bends(directions) else found
+
+
+def _in_one_run(
+    forward: _Alone, arrays: Mapping[str | int, Array], samples: Samples
+) -> dict[str | int, Estimate] | None:
+    """Differentiate along all coordinates of all arrays by dual numbers, as many at a time as fit into the cache.
+
+    None where the forward does not run on them, or is not linear in their parts as a complex step sees it: the terms
+    along one random direction through all coordinates must be what the coordinates add up to. An implementation may do
+    with its arrays what no dual number can follow; then its derivatives are found one by one.
+    """
+    rng = np.random.default_rng([forward.seed, crc32(b"in one run")])
+    keys = [(key, int(k)) for key, (at, _) in samples.items() for k in at]
+    weights = rng.standard_normal(len(keys))
+    largest = max((a.size for a in (*arrays.values(), *forward.cotangents.values())), default=1)
+    rows = max(AT_ONCE // max(largest, 1), 16)
+    value, size = np.zeros(len(keys)), np.zeros(len(keys))
+    direct = {key: np.zeros(x.shape, complex) for key, x in arrays.items()}
+    for (key, k), weight in zip(keys, weights):
+        direct[key].flat[k] = 1j * COMPLEX_STEP * weight
+    try:
+        along = forward.of({key: x + direct[key] for key, x in arrays.items()}).imag / COMPLEX_STEP
+        added, added_size = np.zeros(along.size), np.zeros(along.size)
+        for start in range(0, len(keys), rows):
+            moving = keys[start : start + rows]
+            units = {key: np.zeros((len(moving), arrays[key].size)) for key, _ in moving}
+            for row, (key, k) in enumerate(moving):
+                units[key][row, k] = 1.0
+            slopes = parts(forward.of({key: dual(arrays[key], unit) for key, unit in units.items()}))
+            if slopes is None:
+                return None
+            sizes, here = np.abs(slopes), slice(start, start + rows)
+            value[here], size[here] = slopes.sum(1), sizes.sum(1)
+            added, added_size = added + weights[here] @ slopes, added_size + np.abs(weights[here]) @ sizes
+    except (ImplementationFailed, WrongArray):
+        return None
+    if not _same(along, added, SAME * EPS * added_size + along.size * UNDERFLOW):
+        return None
+    found, bound = {}, ROUNDING * EPS * size
+    for key in samples:
+        mine = [i for i, (other, _) in enumerate(keys) if other == key]
+        found[key] = Estimate(value[mine], bound[mine], value[mine], value[mine], size[mine])
+    return found
+
+
+def _same(a: Array, b: Array, bound: Array) -> bool:
+    return bool((np.abs(a - b) <= bound).all())
 
 
 def _paths(x: Array, at: Array, signs: Array) -> tuple[Iterable[Array], Iterable[Array]]:
@@ -324,11 +399,12 @@ def behind_conventions(architecture: Architecture) -> set[str]:
 
 
 def along_one_direction(
-    forward: Forward, gradients: Run, reference: Reference
+    forward: Forward, gradients: Run, reference: Reference, analytic: bool
 ) -> tuple[Estimate, float, Callable[[int], float]]:
     """Differentiate a whole network along one random direction through all its parameters and inputs at once.
 
-    Inputs that sit on kinks on purpose, and what conventions keep from being a derivative, are not moved.
+    By a complex step where the forward is ``analytic``, unless a central difference has to decide. Inputs that sit on
+    kinks on purpose, and what conventions keep from being a derivative, are not moved.
 
     Returns
     -------
@@ -350,7 +426,7 @@ def along_one_direction(
 
     size = sum(c.size for c in values.cotangents.values())
 
-    def at(t: float) -> Array:
+    def at(t: float | complex) -> Array:
         parameters = {
             owner: {
                 n: a + t * directions[key] if (key := Tensor("parameter", owner, n)) in directions else a
@@ -368,12 +444,16 @@ def along_one_direction(
             return np.full(size, np.nan)  # beyond what a layer takes (a variance below 0) there is no value
         return np.concatenate([(c * outputs[r]).reshape(-1) for r, c in values.cotangents.items()])
 
-    estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)])
-
     def sensitivity(look: int) -> float:
         return sum(
             reference.moves(name, "float64", look) * float(np.abs(direction).sum())
             for name, direction in directions.items()
         )
 
+    if analytic:
+        estimate = complex_step(lambda t: at(complex(t[0])), np.zeros(1))
+        near = estimate.bound[0] + rounding(sensitivity(GLANCE), "float64", reference.accumulation)
+        if abs(estimate.value[0] - claimed) <= near:
+            return estimate, claimed, sensitivity
+    estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)], expected=claimed)
     return estimate, claimed, sensitivity

@@ -18,7 +18,7 @@ from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.differences import Estimate
 from reference.run import Array, magnitude
-from reference.sensitivity import GLANCE, LOOK, THOROUGH
+from reference.sensitivity import AHEAD, GLANCE, LOOK, THOROUGH
 from reports import TensorAgreement
 from reports.agreement import Verdict
 
@@ -26,6 +26,7 @@ ALONE = "autograd, node alone"
 ITSELF = "itself"
 PYTORCH = "autograd against differences"
 NOT_FINITE = "entries: PyTorch is not finite there, and what comes of infinities in complex numbers is nobody's rule"
+NOT_A_NUMBER = "NaN goes forward, and what comes back of it is nobody's rule"
 Verdicts = dict[Tensor, TensorAgreement]
 
 
@@ -142,18 +143,24 @@ class Examination:
             labels=self.labels(name),
             against="autograd",
             jumping=jumping,
-            overflowing=reference.may_overflow(self.dtype),
+            excuse=self._excuse(reference, name),
         )
         if unknown.any() and verdict.verdict == "agree":
             return replace(verdict, verdict="inconclusive", note=f"{unknown.sum()} of {unknown.size} {NOT_FINITE}")
         return verdict
+
+    def _excuse(self, reference: Reference, name: Tensor) -> str:
+        """Why an array that seems to disagree need not be wrong, if so."""
+        if reference.may_overflow(self.dtype):
+            return f"numbers on the way may be beyond {self.dtype}"
+        return NOT_A_NUMBER if name.kind not in AHEAD and reference.not_a_number else ""
 
     def bound(self, reference: Reference, name: Tensor, look: int = THOROUGH) -> float:
         """How far rounding may move an array."""
         return rounding(self._sensitivity(reference, name, look), self.dtype, reference.accumulation)
 
     def _sensitivity(self, reference: Reference, name: Tensor, look: int = THOROUGH) -> float:
-        if look == THOROUGH and reference is self.reference and name.kind not in ("output", "update"):
+        if look == THOROUGH and reference is self.reference and name.kind not in AHEAD:
             return self._inherited(name)
         return reference.moves(name, self.dtype, look)
 
@@ -212,7 +219,7 @@ class Examination:
                     dtype=self.dtype,
                     labels=self.labels(name),
                     against="differences",
-                    overflowing=reference.may_overflow(self.dtype),
+                    excuse=self._excuse(reference, name),
                 )
             )
             for claim in derivative.claims(self.single(node).tensors.get(name), noise)
@@ -242,13 +249,15 @@ class Examination:
         found: dict[str, TensorAgreement] = {}
         if self.dtype != "float64" or not finite(self.reference.run):
             return found
-        for gradients, forward, against in (
-            (self.whole, self._outputs, "differences"),
-            (self.reference.run, self.witnesses.twin.forward, PYTORCH),
+        ours = self.implementation
+        analytic = not ours.runs_whole_networks and all(map(ours.complex_clean, self.nodes))
+        for gradients, forward, steps, against in (
+            (self.whole, self._outputs, analytic, "differences"),
+            (self.reference.run, self.witnesses.twin.forward, False, PYTORCH),
         ):
-            estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference)
+            estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference, steps)
             found[against] = _looked_at(partial(self._along, estimate, claimed, sensitivity, against))
-            told = self._excuse(estimate) if found[against].verdict == "disagree" else ""
+            told = self._contradicts_nothing(estimate) if found[against].verdict == "disagree" else ""
             if told:
                 found[against] = replace(found[against], verdict="inconclusive", note=told)
         return found
@@ -267,7 +276,7 @@ class Examination:
             against=against,
         )
 
-    def _excuse(self, estimate: Estimate) -> str:
+    def _contradicts_nothing(self, estimate: Estimate) -> str:
         """Why a difference of the whole contradicts nothing, if it does not."""
         if estimate.kinks[0]:  # several numbers may sit on kinks: autograd's choice need not lie between the sides then
             return AT_A_KINK

@@ -64,14 +64,14 @@ def judged(
     labels: dict[str, Any],
     against: str,
     jumping: bool = False,
-    overflowing: bool = False,
+    excuse: str = "",
 ) -> TensorAgreement:
     """Measure an array, and say so where none of its digits is certain.
 
     Either it is zero but for rounding: the bound is small beside the ``terms`` that cancelled in it, or the dtype has
     no normal numbers that small. Then what came must be that small, too, and digits are not counted. Or it is too
-    ill-conditioned to be judged, unless it is grossly wrong: inconclusive. So is what seems to disagree where a sum of
-    squares on the way may be beyond the dtype (``overflowing``).
+    ill-conditioned to be judged, unless it is grossly wrong: inconclusive. So is what seems to disagree where there is
+    an ``excuse``, in words.
     """
     widest, own = float(bound.max(initial=0.0)), magnitude(want)
     tiny = own < float(np.finfo(dtype).smallest_normal)
@@ -90,6 +90,6 @@ def judged(
         note=note,
         doubt=inf if jumping else GROSS if uncertain else 0.0,
     )
-    if overflowing and result.verdict == "disagree":
-        return replace(result, verdict="inconclusive", note=f"numbers on the way may be beyond {dtype}")
+    if excuse and result.verdict == "disagree":
+        return replace(result, verdict="inconclusive", note=excuse)
     return replace(result, digits=None) if vanishing and result.verdict == "agree" else result

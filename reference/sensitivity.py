@@ -153,6 +153,12 @@ class Reference:
     def _largest_of_all(self) -> float:
         return max(map(magnitude, (*self.values.inputs.values(), *self.run.tensors.values())), default=0.0)
 
+    @cached_property
+    def not_a_number(self) -> bool:
+        """Whether NaN goes forward: what PyTorch's gradients are then depends on how a kernel compares."""
+        ahead = (array for name, array in self.run.tensors.items() if name.kind == "output")
+        return any(bool(np.isnan(array).any()) for array in (*self.values.inputs.values(), *ahead))
+
     def may_overflow(self, dtype: str) -> bool:
         """Whether a sum of squares of what is in the run is beyond the largest number of a dtype."""
         return self._largest_of_all * self._largest_of_all * self.accumulation > float(np.finfo(dtype).max)

@@ -118,7 +118,8 @@ class Twin:
             if empty and node.op in ops.UNWRITTEN:
                 raise ArchitectureError(f"node {node.name}: torch.nn.{node.op} of no sample is whatever was in memory")
             self.modules[node.name] = module
-            outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
+            with as_written_down():
+                outputs, shapes = recorded(lambda: self._call(node, counters, inputs))
             if empty:  # PyTorch cannot go back through some (docs/findings.md)
                 leaves = [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
                 ends = [("", y, y.detach()) for y in self._call(node, counters, leaves)]
@@ -188,9 +189,8 @@ class Twin:
         constants = {name: like(value) for name, value in self.constants[node.name].items()}
         if inputs[0].is_meta:
             options |= without_looking(module, options)
-        with as_written_down():
-            result = functional_call(module, {**tensors, **constants}, arguments, {**keywords, **options})
-            return tuple(_flatten(result))
+        given = {**tensors, **constants}
+        return tuple(_flatten(functional_call(module, given, arguments, {**keywords, **options}, tie_weights=False)))
 
     def run(
         self,
@@ -255,6 +255,7 @@ class Twin:
         found = zip(done.sources, done.gradients(list(done.sources.values())))
         return {name for name, g in found if g is not None and name.kind != "adjoint"}
 
+    @as_written_down()
     def _forward(
         self,
         values: Values,
@@ -298,7 +299,7 @@ class Twin:
             with draws, saved:
                 outputs = self._call(node, own, inputs)
             if node.op in ops.SLOPES and dtype == "float64" and outputs[0].requires_grad:
-                outputs[0].register_hook(partial(torch.mul, ops.SLOPES[node.op]))
+                outputs[0].register_hook(lambda g, slope=ops.SLOPES[node.op]: None if g is None else g * slope)
             # Of nothing there is no gradient: GroupNorm's is NaN (docs/findings.md).
             if not any(y.numel() for y in outputs):
                 outputs = tuple(y.detach().requires_grad_(y.requires_grad) for y in outputs)
@@ -333,6 +334,14 @@ class Twin:
     def _end(self, flowing: Mapping[str, Outputs], reference: str) -> TorchTensor:
         name, index = self.architecture.slot(reference)
         return flowing[name][index]
+
+    def of(self, architecture: Architecture) -> Twin:
+        """Return the twin of another architecture, all of whose inputs and nodes were taken in."""
+        twin, names = copy(self), {node.name for node in architecture.nodes}
+        twin.architecture = architecture
+        twin.parameter_shapes = {name: shapes for name, shapes in self.parameter_shapes.items() if name in names}
+        twin.noise_shapes = {name: shapes for name, shapes in self.noise_shapes.items() if name in names}
+        return twin
 
     def alone(self, name: str) -> Twin:
         """Return the twin of one node alone: its inputs are inputs of the graph, so nothing upstream disturbs it."""

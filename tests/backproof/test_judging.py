@@ -113,10 +113,21 @@ def test_where_float32_rounds_well_by_chance_other_values_nearby_do_not() -> Non
 
 
 def test_a_suspicion_is_looked_at_thoroughly() -> None:
-    with patch.object(Reference, "sensitivity", property(nothing_moves)):
+    with NO_LEAST, patch.object(Reference, "sensitivity", property(nothing_moves)):
         assert all(t.verdict == "agree" for t in verify(LINEAR, dtype="float32").tensors)
         with patch.object(Reference, "thorough", property(nothing_moves)):
             assert not all(t.verdict == "agree" for t in verify(LINEAR, dtype="float32").tensors)
+
+
+def test_at_a_glance_rounding_is_not_measured() -> None:
+    """Numbers that agree to their own last digits need no more; a number that cancelled does, and is looked at."""
+    with patch.object(Reference, "_moved", side_effect=AssertionError("measured")):
+        assert verify(TANH, dtype="float32").agrees
+    with (
+        pytest.raises(AssertionError, match="measured"),
+        patch.object(Reference, "_moved", side_effect=AssertionError("measured")),
+    ):
+        bias_before_a_norm()
 
 
 # Values hang on the names, so these are the names that the generator gave.
@@ -168,6 +179,7 @@ ALARMS = {path.stem: path for path in sorted((Path(__file__).parent / "false_ala
 
 NOT_BLURRED = patch.object(sensitivity, "Blur", lambda amounts, phase, size: twin.Perturbation(size, phase))
 NOT_SPREAD = patch.object(sensitivity, "AHEAD", ("output", "update", "parameter", "input"))
+NUMBERS = patch.object(Reference, "not_a_number", False)
 RULES_OF_ALARMS: dict[str, tuple[Any, ...]] = {
     "874b38af469f6767": ("float64", patch.object(Reference, "cancelled", property(nothing_moves))),
     "ac8cf077196bad1d": ("float64", patch.object(Reference, "cancelled", property(nothing_moves))),
@@ -180,7 +192,9 @@ RULES_OF_ALARMS: dict[str, tuple[Any, ...]] = {
     "0dbefc069a1d0c8e": ("float64", patch("reference.differences.COMPLEX_STEP", 2.0**-520)),
     "addbe72fa6f0a8db": ("float64", patch("backproof.differencing.convention", lambda node: {})),
     "0270fceb8b44e7f3": ("float32", patch.object(sensitivity, "EPS", 1e-300)),
-    "78b88d8b6b7eb98c": ("float64", patch.object(Examination, "_excuse", lambda self, estimate: "")),
+    "78b88d8b6b7eb98c": ("float64", patch.object(Examination, "_contradicts_nothing", lambda self, estimate: "")),
+    "8a2c30d6052beb1f": ("float64", NUMBERS),
+    "ec909c3613c3aca6": ("float32", NUMBERS),
     "4e2c3392a106a027": (
         "float32",
         patch.object(
@@ -247,7 +261,7 @@ def judge(got: float, want: float, bound: float, dtype: str = "float64", **how: 
         (judge(1e-9, 1e-10, 1e-8, terms=1e-6), "inconclusive"),
         (judge(0.0, 1e-310, 1e-310, terms=0.0), "agree"),
         (judge(5.0, 1.0, 0.01, jumping=True), "inconclusive"),
-        (judge(5.0, 1.0, 0.01, overflowing=True), "inconclusive"),
+        (judge(5.0, 1.0, 0.01, excuse="there is one"), "inconclusive"),
         (judge(inf, 1.0, 0.01, jumping=True), "disagree"),
     ],
 )

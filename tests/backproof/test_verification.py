@@ -179,3 +179,10 @@ def test_every_array_of_the_network_is_compared() -> None:
         ("parameter", "one", "bias"),
         ("input", "x", "0"),
     }
+
+
+def test_what_gets_no_gradient_at_all_is_no_mistake() -> None:
+    """A norm that counts sends nothing back to a Hardsigmoid, whose slope in PyTorch is put right on the way."""
+    inputs = (Input("x", (2, 3)), Input("z", (2, 3)))
+    nodes = (Node("gate", "Hardsigmoid", {}, ("x",)), Node("count", "PairwiseDistance", {"p": 0.0}, ("gate", "z")))
+    verify(Architecture(inputs, nodes, ("count",))).raise_for_disagreement()
