@@ -48,12 +48,12 @@ class Perturbation:
         """Disturb a tensor; its gradient passes as if multiplied by a constant."""
         if not numeric(x):
             return x
-        fixed = x.detach().numpy()
-        return x * torch.from_numpy(np.where(_short(fixed), 1, self._factor(fixed)))
+        fixed = x.detach().cpu().numpy()
+        return x * torch.from_numpy(np.where(_short(fixed), 1, self._factor(fixed))).to(x.device)
 
     def saved(self, x: TorchTensor) -> TorchTensor:
         """Disturb what was computed and saved for the way back: all of it."""
-        return x * torch.from_numpy(self._factor(x.detach().numpy())) if numeric(x) else x
+        return x * torch.from_numpy(self._factor(x.detach().cpu().numpy())).to(x.device) if numeric(x) else x
 
     def _factor(self, x: Array) -> Array:
         """Return 1 and a little; by NumPy, whose calls are short where arrays are small."""
@@ -107,7 +107,7 @@ class Blur:
         """Move an output of a node."""
         if node not in self.amounts or not numeric(x):
             return x
-        places = torch.arange(x.numel(), dtype=x.real.dtype).reshape(x.shape)
+        places = torch.arange(x.numel(), dtype=x.real.dtype, device=x.device).reshape(x.shape)
         return x + self.amounts[node] * torch.sin(12345.678 * places + self.phase)
 
 

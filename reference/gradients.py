@@ -37,7 +37,7 @@ def as_arrays(sources: Mapping[Tensor, TorchTensor], found: Iterable[TorchTensor
 
 def as_array(tensor: TorchTensor) -> Array:
     """Return the numbers of a tensor, whatever way it stores them."""
-    return np.asarray(dense(tensor.detach()).resolve_conj().resolve_neg().numpy())
+    return np.asarray(dense(tensor.detach()).resolve_conj().resolve_neg().cpu().numpy())
 
 
 def dense(tensor: TorchTensor) -> TorchTensor:

@@ -55,6 +55,8 @@ class Twin:
         Per input and node, its outputs (their shapes and dtypes are meant).
     noise_shapes
         Per node that draws, the shapes in torch's order.
+    place
+        The device on which it runs; arrays come back from there.
 
     Raises
     ------
@@ -64,7 +66,7 @@ class Twin:
 
     def __init__(self, architecture: Architecture, device: str = "meta") -> None:
         self.architecture = architecture
-        self.device = device
+        self.device, self.place = device, "cpu"
         self.modules: dict[str, Callable[..., Any]] = {}
         self.constants: dict[str, dict[str, Any]] = {}
         self.parameter_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -223,9 +225,7 @@ class Twin:
             with saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
                 gradients = done.gradients(list(sources.values()), create_graph=True)
             pairs = [(g, d) for g, d in zip(gradients, directions) if g is not None and g.requires_grad]
-            pairs += [
-                (y, torch.from_numpy(along.cotangents[end]).to(y.dtype)) for end, y, _ in done.ends if y.requires_grad
-            ]
+            pairs += [(y, torch.from_numpy(along.cotangents[end]).to(y)) for end, y, _ in done.ends if y.requires_grad]
             ends, weights = zip(*pairs) if pairs else ((), ())
             changes = torch.autograd.grad(ends, list(sources.values()), weights, allow_unused=True) if pairs else ()
         except (RuntimeError, NotImplementedError) as error:
@@ -257,7 +257,7 @@ class Twin:
             return view
 
         def leaf(array: Array, trainable: bool = True) -> TorchTensor:
-            tensor = torch.tensor(array)  # a copy: torch updates buffers in place
+            tensor = torch.tensor(array, device=self.place)  # a copy: torch updates buffers in place
             if not numeric(tensor):
                 return tensor
             precision = DTYPES[dtype].to_complex() if tensor.is_complex() else DTYPES[dtype]
@@ -300,7 +300,7 @@ class Twin:
         for owner, tensors in parameters.items():
             for name, tensor in tensors.items():
                 if name in self.buffers[owner]:
-                    results[Tensor("update", owner, name)] = tensor.numpy()
+                    results[Tensor("update", owner, name)] = as_array(tensor)
                 else:
                     sources[Tensor("parameter", owner, name)] = tensor
         sources = {name: tensor for name, tensor in sources.items() if tensor.requires_grad}
@@ -317,6 +317,12 @@ class Twin:
     def _end(self, flowing: Mapping[str, Outputs], reference: str) -> TorchTensor:
         name, index = self.architecture.slot(reference)
         return flowing[name][index]
+
+    def on(self, place: str) -> Twin:
+        """Return the twin that runs on another device."""
+        twin = copy(self)
+        twin.place = place
+        return twin
 
     def of(self, architecture: Architecture) -> Twin:
         """Return the twin of another architecture, all of whose inputs and nodes were taken in."""
@@ -356,7 +362,7 @@ def _told(error: Exception) -> str:
 
 def _direction(along: Values, name: Tensor, like: TorchTensor) -> TorchTensor:
     arrays = along.parameters[name.node] if name.kind == "parameter" else along.inputs
-    return torch.from_numpy(arrays[name.name if name.kind == "parameter" else name.node]).to(like.dtype)
+    return torch.from_numpy(arrays[name.name if name.kind == "parameter" else name.node]).to(like)
 
 
 def _flatten(result: Any) -> Iterable[TorchTensor]:
