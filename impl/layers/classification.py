@@ -60,7 +60,7 @@ class _OfClasses(Loss):
             One of them means a class that there is not.
         """
         counted = target != self.ignore_index
-        chosen = target if counted.all() else keep(counted, target)
+        chosen = target if np.count_nonzero(counted) == target.size else keep(counted, target)
         check_classes(self, "a class in its target", chosen if classes else target[counted], 0, classes)
         return chosen, counted
 
@@ -68,20 +68,21 @@ class _OfClasses(Loss):
         self, x: Array, target: Array, axis: int, found: Callable[[Array, tuple[Array, ...], int], Found]
     ) -> Step:
         """Reduce ``l = -w_t y_t``: ``found`` takes y_t from x at the class t that each sample means."""
-        weights = None if self.weight is None else class_weights(self, self.weight, x.shape[axis], x)
+        weights = class_weights(self, self.weight, x.shape[axis], x)
         chosen, counted = self.meant(target, x.shape[axis])
-        if not x.shape[axis]:  # so that all are ignored
+        if not len(weights):  # so that all are ignored
             return self.reduced(np.zeros(target.shape, x.dtype), lambda g: (np.zeros_like(x), None), 0)
         y, back_found = found(x, entries(chosen, axis), axis)
-        w = 1 if weights is None else weights[chosen]
-        count = int(np.count_nonzero(counted)) if weights is None else keep(counted, weights[chosen]).sum()
-        every = chosen is target
+        w = weights[chosen]
+
+        def only_counted(a: Array) -> Array:
+            return np.asarray(a) if chosen is target else keep(counted, np.asarray(a))
 
         def back(g: Array) -> tuple[Array, None]:
             # What is not counted is not even multiplied: a mean over nothing would make it 0 times infinity.
-            return back_found(-w * g if every else keep(counted, np.asarray(-w * g))), None
+            return back_found(only_counted(-w * g)), None
 
-        return self.reduced(np.asarray(-w * y) if every else keep(counted, np.asarray(-w * y)), back, count)
+        return self.reduced(only_counted(-w * y), back, only_counted(w).sum())
 
 
 @dataclass(frozen=True, eq=False)

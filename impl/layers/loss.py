@@ -67,7 +67,7 @@ def joint_shape(layer: object, *arrays: Array) -> Shape:
 
 def class_weights(layer: object, weight: Array | None, classes: int, x: Array) -> Array:
     """Return the weights of the classes in the dtype of x, 1 where there are none; ValueError for another number."""
-    weights = np.asarray(np.ones(classes) if weight is None else weight, x.real.dtype)
+    weights = np.ones(classes, x.real.dtype) if weight is None else np.asarray(weight, x.real.dtype)
     check_shape(layer, "weight", weights, (classes,))
     return weights
 
@@ -80,9 +80,9 @@ def entries(chosen: Array, axis: int) -> tuple[Array, ...]:
 
 def check_classes(layer: object, name: str, target: Array, least: int, classes: int) -> None:
     """Raise ValueError unless every entry of a target is a class, from ``least`` up to ``classes - 1``."""
-    wrong = target[(target < least) | (target >= classes)]
-    if wrong.size:
-        raise reject(layer, name, int(wrong.flat[0]), f"{least} to {classes - 1}")
+    wrong = (target < least) | (target >= classes)
+    if np.count_nonzero(wrong):
+        raise reject(layer, name, int(target[wrong].flat[0]), f"{least} to {classes - 1}")
 
 
 def spread(layer: object, name: str, array: Array, shape: Shape) -> Array:
