@@ -1,7 +1,7 @@
 """Correlation of arrays with kernels, by matrix products: what convolutions of both directions are made of.
 
-``y[o, p] = sum_ck W[o, c, k] x[c, p stride + k dilation]`` is linear in W and in x, so three functions do:
-:func:`correlate`, its adjoint with respect to x, and the gradient of W. All take arrays ``(N, C, *spatial)``, and
+``y[o, p] = sum_ck W[o, c, k] x[c, p stride + k dilation]`` is linear in W and in x, so it takes three functions:
+:func:`correlate`, its adjoint with respect to x, and the gradient of W. They know arrays ``(N, C, *spatial)``, and
 the weight as a matrix for each group, ``(groups, O / groups, C / groups * kernel)``.
 
 In memory the batch comes last here. Then a window of all samples is one product for the whole batch, and what windows
@@ -134,17 +134,46 @@ def weight_gradient(g: Array, x: Array, grid: Grid) -> Array:
 def adjoint(weight: Array, g: Array, grid: Grid, spatial: Shape, margins: Margins) -> Array:
     """Lay W down at each element, times it: ``x[c, p stride + k dilation] += sum_o W[o, c, k] g[o, p]``.
 
-    Returns ``(N, C, *spatial)`` less the margins. With stride 1 this is a correlation, too, with the kernel mirrored.
+    Returns ``(N, C, *spatial)`` less the margins.
     """
-    rows, columns = weight.shape[1], weight.shape[2] // prod(grid.kernel)
-    # That copies columns of g; to add up columns of x costs more for each.
-    if max(grid.stride) > 1 or rows > columns:
+    if not _mirrors(weight, grid):
         return unpad(_spread(weight, g, grid, spatial), margins, "zeros")
-    mirrored = weight.reshape(grid.groups, rows, columns, prod(grid.kernel))[..., ::-1].swapaxes(1, 2)
+    return correlate(_mirrored(weight, grid), _around(g, grid, margins), grid)
+
+
+def both_gradients(weight: Array, g: Array, x: Array, grid: Grid, margins: Margins) -> tuple[Array, Array]:
+    """Return dE/dx less the margins, where x holds zeros, and dE/dW; the columns of g serve for both where they can."""
+    if not _mirrors(weight, grid):
+        return adjoint(weight.conj(), g, grid, x.shape[2:], margins), weight_gradient(g, x.conj(), grid)
+    inner = unpad(x, margins, "zeros")
+    dx = np.moveaxis(np.empty((*inner.shape[1:], len(x)), np.result_type(weight, g)), -1, 0)
+    rows, inside = _rows(dx, grid.groups), _rows(inner.conj(), grid.groups)
+    turned, total = _mirrored(weight.conj(), grid), np.zeros((), np.result_type(g, x))
+    for share, columns in _columns(_around(g, grid, margins), grid):
+        _multiply(turned, columns, _some(rows, share))
+        total = total + _outer(_some(inside, share), columns)
+    return dx, _mirrored(total, grid)
+
+
+def _mirrors(weight: Array, grid: Grid) -> bool:
+    """Whether to go back by a correlation: with stride 1 it is one, of g with zeros around it and the mirrored kernel.
+
+    That copies columns of g; to add up columns of x costs more for each.
+    """
+    return max(grid.stride) == 1 and weight.shape[1] * prod(grid.kernel) <= weight.shape[2]
+
+
+def _mirrored(weight: Array, grid: Grid) -> Array:
+    """Exchange O and C, and turn the kernel round: a weight ``(groups, C / groups, O / groups * kernel)``."""
+    columns = weight.shape[2] // prod(grid.kernel)
+    turned = weight.reshape(grid.groups, weight.shape[1], columns, prod(grid.kernel))[..., ::-1].swapaxes(1, 2)
+    return np.ascontiguousarray(turned).reshape(grid.groups, columns, -1)  # BLAS takes no negative strides
+
+
+def _around(g: Array, grid: Grid, margins: Margins) -> Array:
+    """Put as many zeros around g as windows that begin before an array reach over its edge."""
     reach = [d * (k - 1) for k, d in zip(grid.kernel, grid.dilation)]
-    around = [(n - before, n - after) for n, (before, after) in zip(reach, margins)]
-    whole = np.ascontiguousarray(mirrored).reshape(grid.groups, columns, -1)  # BLAS takes no negative strides
-    return correlate(whole, pad(batch_last(g), around, "zeros"), grid)
+    return pad(batch_last(g), [(n - before, n - after) for n, (before, after) in zip(reach, margins)], "zeros")
 
 
 def _spread(weight: Array, g: Array, grid: Grid, spatial: Shape) -> Array:

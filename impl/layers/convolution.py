@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike
 
-from impl.correlation import adjoint, batch_last, correlate, weight_gradient
+from impl.correlation import adjoint, batch_last, both_gradients, correlate, weight_gradient
 from impl.init import all_uniform
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.padding import Margins, PaddingMode, check_margins, pad, unpad
@@ -163,9 +163,9 @@ class _Convolution(_Kernel):
         def backward(g: Array) -> Gradients:
             arriving = batch_last(g.reshape(y.shape))
             cut = margins if mode == "zeros" else [(0, 0)] * self.rank
-            gradient = adjoint(weight.conj(), arriving, grid, spatial, cut)
+            gradient, gradient_of_weight = both_gradients(weight, arriving, padded, grid, cut)
             gradient = gradient if mode == "zeros" else unpad(gradient, margins, mode)
-            return Gradients((gradient.reshape(x.shape),), own(arriving))
+            return Gradients((gradient.reshape(x.shape),), self.gradients(gradient_of_weight, arriving))
 
         return Step(y.reshape(x.shape[: -self.rank - 1] + y.shape[1:]), backward, parameters_only=own)
 

@@ -7,7 +7,7 @@ import pytest
 
 import impl
 from impl import correlation
-from impl.correlation import adjoint, batch_last, correlate, weight_gradient
+from impl.correlation import adjoint, batch_last, both_gradients, correlate, weight_gradient
 from impl.windows import Grid, windows
 
 SHAPES = range(40)
@@ -75,6 +75,19 @@ def test_margins_of_the_adjoint_are_cut_off(stride, rows):
     g = rng.standard_normal((4, rows, *grid.counts((9, 8))))
     whole, cut = (adjoint(weight, g, grid, (9, 8), margins) for margins in ([(0, 0)] * 2, [(3, 1), (0, 2)]))
     np.testing.assert_allclose(cut, whole[:, :, 3:-1, :-2], atol=1e-13)
+
+
+@pytest.mark.parametrize("seed", SHAPES)
+def test_both_gradients_are_those_found_one_by_one(seed, sizes):
+    grid, weight, x, g = drawn(seed)
+    weight, x, g = (array * (1 + 1j * array) for array in (weight, x, g))  # so that both have to conjugate
+    margins = [(n // 3, 0) for n in x.shape[2:]]
+    padded = np.zeros_like(x)
+    place = (..., *(slice(before, None) for before, _ in margins))
+    padded[place] = x[place]
+    dx, gradient = both_gradients(weight, g, padded, grid, margins)
+    np.testing.assert_allclose(dx, adjoint(weight.conj(), g, grid, x.shape[2:], margins), atol=1e-11)
+    np.testing.assert_allclose(gradient, weight_gradient(g, padded.conj(), grid), atol=1e-11)
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 20])
