@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from math import prod, sqrt
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from impl.buffers import room
 from impl.init import uniform, xavier_normal, xavier_uniform
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.layers.dropout import Dropout
@@ -26,11 +27,11 @@ def _rows(x: Array) -> Array:
 
 def _affine(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """``x W^T + b`` of ``(*, in)``."""
-    dtype = np.result_type(x, weight) if bias is None else np.result_type(x, weight, bias)
-    y = np.matmul(_rows(x), weight.T, dtype=dtype)
+    y = room((*x.shape[:-1], len(weight)), x, weight, *([] if bias is None else [bias]))
+    np.matmul(_rows(x), weight.T, out=_rows(y))
     if bias is not None:
         y += bias
-    return np.asarray(y.reshape(*x.shape[:-1], len(weight)))
+    return y
 
 
 def _bias_gradient(g: Array) -> Array:
@@ -154,10 +155,9 @@ class MultiheadAttention(Layer):
         softmax_rows(p, np.nan if need_weights else 0)
         drawn = (len(p) * self.num_heads, *p.shape[2:]) if need_weights else p.shape
         dropped = Dropout(self.dropout).forward({}, p.reshape(drawn), training=training, noise=noise)
-        w = np.asarray(dropped.output).reshape(p.shape)
-        heads = np.empty_like(roles[0], np.result_type(w, v))
-        np.matmul(w, v, out=self._heads(heads))
-        mixed = self._as_given(heads, batched)
+        w = cast(Array, dropped.output).reshape(p.shape)
+        mixed = room(query.shape, w, v)
+        np.matmul(w, v, out=self._heads(self._batch_first(mixed, batched)))
         out_bias = parameters["out_proj.bias"] if self.bias else None
         y = _affine(mixed, parameters["out_proj.weight"], out_bias)
 

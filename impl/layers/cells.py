@@ -9,6 +9,7 @@ from typing import ClassVar, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from impl.buffers import room
 from impl.gates import open_gates, slopes, tanh_slopes
 from impl.init import all_uniform
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
@@ -52,14 +53,15 @@ class Recurrence(Layer):
 
     def arriving(self, weights: Mapping[str, Array], x: Array, states: States, *biases: str) -> Array:
         """Return what arrives from below, at all times at once, ``W_ih x_t`` and the biases: ``(T, rows, N)``."""
-        dtype = np.result_type(x, *states, *weights.values())
         w_ih = weights["weight_ih"].reshape(self.gates, self.hidden_size, x.shape[2])
-        columns = np.ascontiguousarray(x.swapaxes(1, 2))  # OpenBLAS has no fast kernel for small transposed ones
-        a = np.matmul(w_ih, columns[:, None], dtype=dtype)
+        a = room((len(x), self.gates, self.hidden_size, x.shape[1]), x, *states, *weights.values())
+        # Laid out anew, for OpenBLAS has fast kernels for small matrices, but none for this one transposed.
+        np.matmul(w_ih, x.swapaxes(1, 2).copy()[:, None], out=a)
         a = a.reshape(len(x), self.gates * self.hidden_size, x.shape[1])
         if self.bias:
-            a += _columns(np.sum([weights[name] for name in biases], axis=0), x.shape[1])
-        return np.asarray(a)
+            first, *more = (weights[name] for name in biases)
+            a += _columns(sum(more, first), x.shape[1])
+        return a
 
     def leaving(
         self, weights: Mapping[str, Array], x: Array, before: Array, rows: Array, hidden_rows: Array
@@ -111,9 +113,9 @@ def _flat(x: Array) -> Array:
 
 def _over_time(start: Array, a: Array) -> Array:
     """Make room for a state before and after every step, ``(T + 1, size, N)``; before the first it is ``start``."""
-    room = np.empty((len(a) + 1, start.shape[1], a.shape[2]), a.dtype)
-    room[0] = start.T
-    return room
+    states = np.empty_like(a, shape=(len(a) + 1, start.shape[1], a.shape[2]))
+    states[0] = start.T
+    return states
 
 
 class Elman(Recurrence):
@@ -136,12 +138,12 @@ class Elman(Recurrence):
         a = self.arriving(weights, x, states, "bias_ih", "bias_hh")
         h = _over_time(states[0], a)
         recalled = np.empty_like(a[0])
-        for a_t, before, after in zip(a, h, h[1:]):
-            a_t += _product(w_hh, before, recalled)
+        for t in range(len(a)):
+            a[t] += _product(w_hh, h[t], recalled)
             if self.nonlinearity == "tanh":
-                np.tanh(a_t, out=after)
+                np.tanh(a[t], out=h[t + 1])
             else:
-                after[...] = np.where(a_t.real <= 0, 0, a_t)
+                h[t + 1] = np.where(a[t].real <= 0, 0, a[t])
 
         def back(g_y: Array, g_end: States) -> tuple[Below, States, dict[str, Array]]:
             rows = tanh_slopes(a).conj() if self.nonlinearity == "tanh" else np.where(a.real <= 0, 0, np.ones_like(a))
@@ -170,19 +172,18 @@ class LongShortTerm(Recurrence):
         before = a.reshape(len(a), 4, self.hidden_size, a.shape[2])  # the same memory, gate by gate
         gates, recalled = np.empty_like(before), np.empty_like(a[0])
         h, c = (_over_time(state, a) for state in states)
-        g, shown = np.empty((2, *c[1:].shape), a.dtype)
+        g, shown = np.empty_like(c[1:]), np.empty_like(c[1:])
         m = h[1:] if w_hr is None else np.empty_like(shown)
         with np.errstate(over="ignore"):
-            for t, a_t in enumerate(a):
-                a_t += _product(w_hh, h[t], recalled)
+            for t in range(len(a)):
+                a[t] += _product(w_hh, h[t], recalled)
                 np.tanh(before[t, 2], out=g[t])
                 before[t, 2] *= 2  # for tanh'(x) = 4 s'(2 x), s the sigmoid
                 open_gates(before[t], gates[t])
-                i, f, _, o = gates[t]
-                np.multiply(f, c[t], out=c[t + 1])
-                c[t + 1] += i * g[t]
+                np.multiply(gates[t, 1], c[t], out=c[t + 1])
+                c[t + 1] += gates[t, 0] * g[t]
                 np.tanh(c[t + 1], out=shown[t])
-                np.multiply(o, shown[t], out=m[t])
+                np.multiply(gates[t, 3], shown[t], out=m[t])
                 if w_hr is not None:
                     _product(w_hr, m[t], h[t + 1])
 
@@ -239,11 +240,10 @@ class Gated(Recurrence):
                 u[t] += b_hh
                 a_gates[t, :2] += u_gates[t, :2]
                 open_gates(a_gates[t, :2], gates[t])
-                r, z = gates[t]
-                a_gates[t, 2] += r * u_gates[t, 2]
+                a_gates[t, 2] += gates[t, 0] * u_gates[t, 2]
                 np.tanh(a_gates[t, 2], out=n[t])
                 np.subtract(h[t], n[t], out=h[t + 1])
-                h[t + 1] *= z
+                h[t + 1] *= gates[t, 1]
                 h[t + 1] += n[t]
 
         def back(g_y: Array, g_end: States) -> tuple[Below, States, dict[str, Array]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -81,7 +82,7 @@ class _Recurrent(Recurrence):
         for layer, suffixes in enumerate(self._suffixes):
             if layer:
                 dropped.append(Dropout(self.dropout).forward({}, y, training=training, noise=noise))
-                y = np.asarray(dropped[-1].output)
+                y = cast(Array, dropped[-1].output)
             outputs = []
             for way, suffix in enumerate(suffixes):
                 weights = {n.removesuffix(suffix): a for n, a in parameters.items() if n.endswith(suffix)}
