@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ from reference.architecture import LIMITS, Architecture, ArchitectureError, Inpu
 from reference.calling import as_written_down, in_order, without_looking
 from reference.disturbance import DTYPES, Blur, Disturbance, Perturbation, numeric
 from reference.draws import Draws, recorded
+from reference.gradients import Forward, as_array, as_arrays
 from reference.run import Array, Run, Tensor
 from reference.values import Values
 
@@ -32,24 +33,6 @@ Use: TypeAlias = tuple[str, str]
 
 class Refused(ValueError):
     """PyTorch does not do this: the message says why, in its own words."""
-
-
-@dataclass(frozen=True)
-class _Forward:
-    """One pass forward: arrays that it yields, tensors to differentiate by, and outputs with their cotangents."""
-
-    results: dict[Tensor, Array]
-    sources: dict[Tensor, TorchTensor]
-    ends: list[tuple[str, TorchTensor, TorchTensor]]
-
-    def gradients(self, sources: Sequence[TorchTensor], create_graph: bool = False) -> list[TorchTensor | None]:
-        """Go back from all outputs at once; None where no gradient flows."""
-        pairs = [(y, c) for _, y, c in self.ends if y.requires_grad]
-        if not pairs or not sources:
-            return [None] * len(sources)
-        ends, cotangents = zip(*pairs)
-        found = torch.autograd.grad(ends, sources, cotangents, create_graph=create_graph, allow_unused=True)
-        return [None if g is None else _dense(g) for g in found]
 
 
 class Twin:
@@ -125,7 +108,7 @@ class Twin:
                 ends = [("", y, y.detach()) for y in self._call(node, counters, leaves)]
                 # The meta device goes back through a mean over nothing in Python.
                 with suppress(ZeroDivisionError):
-                    _Forward({}, {}, ends).gradients([x for x in leaves if x.requires_grad])
+                    Forward({}, {}, ends).gradients([x for x in leaves if x.requires_grad])
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
@@ -217,7 +200,7 @@ class Twin:
             if not any(map(np.iscomplexobj, (*values.inputs.values(), *values.cotangents.values()))):
                 raise
             raise Refused(_told(error)) from None
-        return Run(done.results | _arrays(done.sources, gradients))
+        return Run(done.results | as_arrays(done.sources, gradients))
 
     def curvature(
         self, values: Values, along: Values, dtype: str = "float64", perturb: Disturbance | None = None
@@ -247,7 +230,7 @@ class Twin:
             changes = torch.autograd.grad(ends, list(sources.values()), weights, allow_unused=True) if pairs else ()
         except (RuntimeError, NotImplementedError) as error:
             raise Refused(_told(error)) from None
-        return Run(_arrays(sources, changes or [None] * len(sources)))
+        return Run(as_arrays(sources, changes or [None] * len(sources)))
 
     def reached(self, values: Values) -> set[Tensor]:
         """Return the parameters and inputs that a gradient flows to; autograd gives None for the others."""
@@ -262,7 +245,7 @@ class Twin:
         dtype: str,
         perturb: Disturbance | None = None,
         counted: Mapping[Use, float] | None = None,
-    ) -> _Forward:
+    ) -> Forward:
         disturb: Callable[[TorchTensor], TorchTensor] = perturb or (lambda x: x)
 
         def use(tensor: TorchTensor, node: str, name: str) -> TorchTensor:
@@ -309,7 +292,7 @@ class Twin:
                 outputs = tuple(perturb.output(y, node.name) for y in outputs)
             flowing[node.name] = outputs
             for i, y in enumerate(outputs):
-                results[Tensor("output", node.name, str(i))] = _array(y)
+                results[Tensor("output", node.name, str(i))] = as_array(y)
                 sources[Tensor("adjoint", node.name, str(i))] = y
                 if y.requires_grad:
                     # No gradient at all may come: a norm that counts has none.
@@ -322,12 +305,12 @@ class Twin:
                     sources[Tensor("parameter", owner, name)] = tensor
         sources = {name: tensor for name, tensor in sources.items() if tensor.requires_grad}
         ends = [(r, use(self._end(flowing, r), "", r), leaf(c, trainable=False)) for r, c in values.cotangents.items()]
-        return _Forward(results, sources, ends)
+        return Forward(results, sources, ends)
 
     @torch.no_grad()
     def forward(self, values: Values) -> dict[str, Array]:
         """Run forward only, and return the outputs of the architecture by reference."""
-        results = self.run(replace(values, cotangents={})).tensors
+        results = self._forward(values, "float64").results
         slots = ((reference, self.architecture.slot(reference)) for reference in self.architecture.outputs)
         return {reference: results[Tensor("output", name, str(index))] for reference, (name, index) in slots}
 
@@ -369,19 +352,6 @@ def _saving(perturb: Perturbation, inputs: Sequence[TorchTensor]) -> saved_tenso
 
 def _told(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
-
-
-def _arrays(sources: Mapping[Tensor, TorchTensor], found: Iterable[TorchTensor | None]) -> dict[Tensor, Array]:
-    """Return gradients as arrays, zeros where no gradient flows."""
-    return {name: _array(torch.zeros_like(x) if g is None else g) for (name, x), g in zip(sources.items(), found)}
-
-
-def _array(tensor: TorchTensor) -> Array:
-    return np.asarray(_dense(tensor.detach()).resolve_conj().resolve_neg().numpy())
-
-
-def _dense(tensor: TorchTensor) -> TorchTensor:
-    return tensor.to_dense() if tensor.is_sparse else tensor
 
 
 def _direction(along: Values, name: Tensor, like: TorchTensor) -> TorchTensor:
