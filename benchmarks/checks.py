@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from backproof.differencing import Derivative, along_one_direction, at_every_coordinate
+from backproof.differencing import Derivative, at_every_coordinate
 from backproof.running import outputs, run
 from backproof.verification import Verification
+from backproof.whole import along_one_direction
 from benchmarks.clock import interleaved, set_threads, summary
 from benchmarks.libraries import MLP, OURS, jax_loss, torch_module
 from benchmarks.workloads import Layers, chain, classes, convolution, mlp, recurrent
