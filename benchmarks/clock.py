@@ -85,8 +85,9 @@ def set_threads(count: int) -> None:
 
 def machine(threads: int) -> dict[str, Any]:
     """Return what the numbers depend on: machine, versions, and the libraries that multiply matrices."""
+    kept = ("user_api", "internal_api", "version", "architecture", "num_threads")
     pools = [
-        {name: pool.get(name) for name in ("user_api", "internal_api", "version", "architecture", "num_threads")}
+        {"of": Path(pool["filepath"]).parent.name, **{name: pool.get(name) for name in kept}}
         for pool in threadpool_info()
     ]
     return {
@@ -111,8 +112,11 @@ def _processor() -> str:
 
 def sentence(found: Mapping[str, Any]) -> str:
     """Say on what was measured."""
-    blas = next((pool for pool in found["pools"] if pool["user_api"] == "blas"), None)
-    library = f"{blas['internal_api']} {blas['version']} ({blas['architecture']})" if blas else "unknown BLAS"
+    blas = [pool for pool in found["pools"] if pool["user_api"] == "blas"]
+    numpys = next(
+        (pool for pool in blas if pool["of"].startswith("numpy")), blas[0] if blas else None
+    )  # SciPy has its own
+    library = "{internal_api} {version} ({architecture})".format(**numpys) if numpys else "an unknown BLAS"
     own = ", ".join(name for name, there in (("MKL", found["mkl"]), ("oneDNN", found["onednn"])) if there)
     return (
         f"{found['processor']}, {found['cores']} cores, {found['threads']} threads. NumPy {found['numpy']} with "

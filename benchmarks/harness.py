@@ -110,7 +110,7 @@ def figures(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     if (memory := by.get("memory")) and memory["bytes"]:
         sizes = {int(count): size for count, size in memory["bytes"].items()}
         figures |= {f"MiB of a worker after {BATCH * n} architectures": size / 2**20 for n, size in sizes.items()}
-        middle, last = list(sizes)[len(sizes) // 2], max(sizes)
+        middle, last = list(sizes)[(len(sizes) - 1) // 2], max(sizes)
         more = (sizes[last] - sizes[middle]) / (BATCH * (last - middle))
         figures["MiB more for 1,000 architectures, at the end"] = 1000 * more / 2**20
     if start := by.get("start"):

@@ -170,7 +170,7 @@ def test_the_harness_comes_to_rates_efficiency_memory_and_start() -> None:
         "MiB of a worker after 80 architectures": 110,
         "MiB of a worker after 160 architectures": 110,
         "MiB of a worker after 240 architectures": 111,
-        "MiB more for 1,000 architectures, at the end": pytest.approx(1000 / 80),
+        "MiB more for 1,000 architectures, at the end": pytest.approx(1000 / 160),
         "backproof --help, s": 0.2,
         "import impl above NumPy's own, s": pytest.approx(0.2),
     }
