@@ -25,7 +25,7 @@ from reference.differences import (
     complex_step,
     finite_difference,
 )
-from reference.duals import dual, parts
+from reference.duals import Dual, Units, dual, parts
 from reference.run import Array, is_numeric
 from reports import TensorAgreement
 
@@ -42,7 +42,7 @@ HOEFFDING = 8.0
 """Random signs add n errors up to more than this many times ``sqrt(n)`` of the largest once in 10^13 times."""
 
 AT_ONCE = 2**18
-"""Numbers in the parts of the largest array that is differentiated by dual numbers: as many as stay in the cache."""
+"""Numbers in the parts of the largest array that goes in or comes out: as many as stay in the cache."""
 
 SAME = 2.0**12
 """Units of rounding by which a sum of derivatives may differ from the derivative of the sum."""
@@ -151,9 +151,14 @@ class _Alone:
 
     def _run(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Pass:
         # Copies, for an implementation that writes into what it is given is to be found out, not to spoil the numbers.
-        own = {name: array.copy() for name, array in parameters.items()}
-        given = tuple(x.copy() for x in inputs.values())
+        own = {name: _copied(array) for name, array in parameters.items()}
+        given = tuple(map(_copied, inputs.values()))
         return call(self.implementation, self.node, own, given, self.training, self.noise)
+
+    def floating(self) -> dict[str | int, Array]:
+        """Its real arrays."""
+        every: list[tuple[str | int, Array]] = [*self.parameters.items(), *self.inputs.items()]
+        return {key: array for key, array in every if array.dtype.kind == "f"}
 
     def of(self, given: Mapping[str | int, Array]) -> Array:
         """The terms of other arrays than its own."""
@@ -211,6 +216,10 @@ class _Alone:
             return False
         plain = self.terms(self.parameters, self.inputs)
         return found.dtype == np.longdouble and np.allclose(found.astype(np.float64), plain, equal_nan=True)
+
+
+def _copied(array: Array) -> Array:
+    return array if isinstance(array, Dual) else array.copy()  # dual numbers are made for one run anyway
 
 
 def _longdouble(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
@@ -320,27 +329,39 @@ def _in_one_run(
     along one random direction through all coordinates must be what the coordinates add up to. An implementation may do
     with its arrays what no dual number can follow; then its derivatives are found one by one.
     """
-    rng = np.random.default_rng([forward.seed, crc32(b"in one run")])
-    keys = [(key, int(k)) for key, (at, _) in samples.items() for k in at]
-    weights = rng.standard_normal(len(keys))
-    largest = max((a.size for a in (*arrays.values(), *forward.cotangents.values())), default=1)
+    starts = dict(zip(samples, np.cumsum([0, *(len(at) for at, _ in samples.values())])))
+    count = sum(len(at) for at, _ in samples.values())
+    weights = np.random.default_rng([forward.seed, crc32(b"in one run")]).standard_normal(count)
+    largest = max((a.size for a in (*forward.inputs.values(), *forward.cotangents.values())), default=1)
     rows = max(AT_ONCE // max(largest, 1), 16)
-    value, size = np.zeros(len(keys)), np.zeros(len(keys))
-    direct = {key: np.zeros(x.shape, complex) for key, x in arrays.items()}
-    for (key, k), weight in zip(keys, weights):
-        direct[key].flat[k] = 1j * COMPLEX_STEP * weight
+    value, size = np.zeros(count), np.zeros(count)
+
+    def units(key: str | int, here: slice) -> Units | None:
+        """Which part is 1, in which entry of this array; None if none is."""
+        at, first = samples[key][0], int(starts[key])
+        low, high = max(here.start, first), min(here.stop, first + len(at))
+        places = np.unravel_index(at[low - first : max(high, low) - first], arrays[key].shape)
+        return Units(np.arange(low, high) - here.start, places) if low < high else None
+
+    def all_along() -> Iterator[tuple[str | int, Array]]:
+        for key, (at, _) in samples.items():
+            step = np.zeros(arrays[key].size, complex)
+            step[at] = 1j * COMPLEX_STEP * weights[starts[key] : starts[key] + len(at)]
+            yield key, arrays[key] + step.reshape(arrays[key].shape)
+
     try:
-        along = forward.of({key: x + direct[key] for key, x in arrays.items()}).imag / COMPLEX_STEP
+        along = forward.of(dict(all_along())).imag / COMPLEX_STEP
         added, added_size = np.zeros(along.size), np.zeros(along.size)
-        for start in range(0, len(keys), rows):
-            moving = keys[start : start + rows]
-            units = {key: np.zeros((len(moving), arrays[key].size)) for key, _ in moving}
-            for row, (key, k) in enumerate(moving):
-                units[key][row, k] = 1.0
-            slopes = parts(forward.of({key: dual(arrays[key], unit) for key, unit in units.items()}))
+        for start in range(0, count, rows):
+            here = slice(start, min(start + rows, count))
+            given = {
+                key: dual(x.copy(), units(key, here) if key in samples else None, here.stop - start)
+                for key, x in forward.floating().items()
+            }
+            slopes = parts(forward.of(given))
             if slopes is None:
                 return None
-            sizes, here = np.abs(slopes), slice(start, start + rows)
+            sizes = np.abs(slopes)
             value[here], size[here] = slopes.sum(1), sizes.sum(1)
             added, added_size = added + weights[here] @ slopes, added_size + np.abs(weights[here]) @ sizes
     except (ImplementationFailed, WrongArray):
@@ -349,9 +370,9 @@ def _in_one_run(
     if not _same(along, added, EPS * (SAME * added_size + HIDDEN * largest_term) + along.size * UNDERFLOW):
         return None
     found, bound = {}, ROUNDING * EPS * size
-    for key in samples:
-        mine = [i for i, (other, _) in enumerate(keys) if other == key]
-        found[key] = Estimate(value[mine], bound[mine], value[mine], value[mine], size[mine])
+    for key, (at, _) in samples.items():
+        own = slice(starts[key], starts[key] + len(at))
+        found[key] = Estimate(value[own], bound[own], value[own], value[own], size[own])
     return found
 
 

@@ -39,7 +39,7 @@ def batch_last(x: Array) -> Array:
     """Return ``(N, C, *spatial)`` as it is, or a copy, whose memory is that of ``(C, *spatial, N)``."""
     if np.moveaxis(x, 0, -1).flags.c_contiguous:
         return x
-    turned = np.empty((*x.shape[1:], len(x)), x.dtype)
+    turned = np.empty_like(x, order="C", shape=(*x.shape[1:], len(x)))
     for start in range(0, len(x), SAMPLES_AT_ONCE):
         some = slice(start, start + SAMPLES_AT_ONCE)
         turned[..., some] = np.moveaxis(x[some], 0, -1)
@@ -85,7 +85,7 @@ def _outer(g: Array, x: Array) -> Array:
     if g.shape[1] < x.shape[1]:
         left, right = right, left
     found = (left @ right.swapaxes(-1, -2)).sum(axis=1)
-    return np.asarray(found.swapaxes(-1, -2) if g.shape[1] < x.shape[1] else found)
+    return np.asanyarray(found.swapaxes(-1, -2) if g.shape[1] < x.shape[1] else found)
 
 
 def _shares(count: int, nbytes: int) -> Iterator[slice]:
@@ -103,10 +103,10 @@ def _columns(x: Array, grid: Grid) -> Iterator[tuple[slice, Array]]:
         yield slice(0, first), view.reshape(grid.groups, seen, first * prod(rest))
         return
     keep_freed_memory()
-    memory = np.empty(0, x.dtype)
+    memory = np.empty_like(x, shape=0)
     for share in _shares(first, view.nbytes):
         part = view[(slice(None),) * (1 + len(kernel)) + (share,)]
-        memory = memory if memory.size else np.empty(part.size, x.dtype)
+        memory = memory if memory.size else np.empty_like(x, shape=part.size)
         columns = memory[: part.size].reshape(part.shape)
         columns[...] = part
         yield share, columns.reshape(grid.groups, seen, (share.stop - share.start) * prod(rest))
@@ -115,7 +115,8 @@ def _columns(x: Array, grid: Grid) -> Iterator[tuple[slice, Array]]:
 def correlate(weight: Array, x: Array, grid: Grid) -> Array:
     """``y[o, p] = sum_ck W[o, c, k] x[c, p stride + k dilation]``: ``(N, O, *out)``, as a product with columns."""
     out = grid.counts(x.shape[2:])
-    y = np.moveaxis(np.empty((prod(weight.shape[:2]), *out, len(x)), np.result_type(weight, x)), -1, 0)
+    y = np.empty_like(x, np.result_type(weight, x), order="C", shape=(prod(weight.shape[:2]), *out, len(x)))
+    y = np.moveaxis(y, -1, 0)
     rows = _rows(y, grid.groups)
     for share, columns in _columns(x, grid):
         _multiply(weight, columns, _some(rows, share))
@@ -179,13 +180,14 @@ def _around(g: Array, grid: Grid, margins: Margins) -> Array:
 def _spread(weight: Array, g: Array, grid: Grid, spatial: Shape) -> Array:
     """Add the columns ``W^T G`` to the places where their windows lie."""
     channels = grid.groups * weight.shape[2] // prod(grid.kernel)
-    total = np.moveaxis(np.zeros((channels, *spatial, len(g)), np.result_type(weight, g)), -1, 0)
+    total = np.zeros_like(g, np.result_type(weight, g), order="C", shape=(channels, *spatial, len(g)))
+    total = np.moveaxis(total, -1, 0)
     rows, turned = _rows(g, grid.groups), weight.swapaxes(-1, -2)
     # Of a single row and column BLAS makes a matrix in ten times NumPy's time.
     product = np.multiply if weight.shape[1] == 1 else _multiply
     for share in _shares(g.shape[2], g.nbytes // g.shape[1] * channels * prod(grid.kernel)):
         some = _some(rows, share)
-        columns = np.empty((grid.groups, weight.shape[2], some.shape[2]), total.dtype)
+        columns = np.empty_like(total, order="C", shape=(grid.groups, weight.shape[2], some.shape[2]))
         product(turned, some, columns)
         pieces = columns.reshape(channels, *grid.kernel, share.stop - share.start, *g.shape[3:], len(g))
         overlap_add(total[:, :, share.start * grid.stride[0] :], np.moveaxis(pieces, -1, 0), grid.stride, grid.dilation)

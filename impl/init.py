@@ -117,7 +117,7 @@ def trunc_normal(
     ratio = np.exp(least - most)
     z = special.ndtri_exp(most + np.log(ratio + rng.random(shape) * (1 - ratio)))
     drawn = (mean + std * (-z if mirrored else z)).astype(dtype)
-    return np.asarray(np.clip(drawn, np.asarray(a, dtype), np.asarray(b, dtype)))
+    return np.asanyarray(np.clip(drawn, np.asanyarray(a, dtype), np.asanyarray(b, dtype)))
 
 
 def constant(shape: Shape, val: float, *, dtype: DTypeLike = np.float64) -> Array:
@@ -256,7 +256,7 @@ def orthogonal(rng: np.random.Generator, shape: Shape, gain: float = 1, *, dtype
     rows, columns = shape[0], prod(shape[1:])
     q, r = np.linalg.qr(rng.standard_normal((max(rows, columns), min(rows, columns))))
     q *= np.sign(np.diag(r))
-    return np.asarray(gain * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
+    return np.asanyarray(gain * (q if rows >= columns else q.T)).reshape(shape).astype(dtype)
 
 
 def sparse(

@@ -159,7 +159,7 @@ class Network(Composed):
                 for (name, index), gradient in zip(slots, gradients):
                     if gradient is not None and name in asked:
                         so_far = adjoints[name][index]
-                        adjoints[name][index] = gradient if so_far is None else np.asarray(so_far + gradient)
+                        adjoints[name][index] = gradient if so_far is None else np.asanyarray(so_far + gradient)
 
             flow(self._results, (grad_output,) if len(results) == 1 else grad_output)
             total: dict[str, Array] = {}
@@ -178,7 +178,7 @@ class Network(Composed):
                     own = gradients.parameters
                 for name, gradient in own.items():
                     key = f"{owner}.{name}"
-                    total[key] = np.asarray(total[key] + gradient) if key in total else gradient
+                    total[key] = np.asanyarray(total[key] + gradient) if key in total else gradient
             return adjoints, total
 
         def backward(grad_output: Any, data: Collection[str] = ()) -> NetworkGradients:

@@ -33,7 +33,7 @@ def _sources(size: int, before: int, after: int, mode: PaddingMode) -> Array:
     """Say which element of an axis is copied to each place of the padded one."""
     place = np.arange(-before, size + after)
     if mode == "reflect":
-        return np.asarray(size - 1 - abs(size - 1 - abs(place)))
+        return np.asanyarray(size - 1 - abs(size - 1 - abs(place)))
     if mode == "replicate":
         return place.clip(0, size - 1)
     # What is taken away does not come back on the other side of a circle.

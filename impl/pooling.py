@@ -171,7 +171,7 @@ def plain(shape: Shape, axes: Sequence[Array]) -> list[Along]:
 def elements(sums: Sequence[Along]) -> Array:
     """Count the elements in each window, what lies outside left out."""
     inside = [(places < size).sum(axis=0) for size, places, _ in sums]
-    return np.asarray(reduce(np.multiply.outer, inside))
+    return np.asanyarray(reduce(np.multiply.outer, inside))
 
 
 def wide(x: Array) -> Array:
@@ -182,7 +182,7 @@ def wide(x: Array) -> Array:
 def mean(x: Array, axes: Sequence[Array], divisor: Array | int | None = None) -> Step:
     """Take the sum over each window by ``divisor``, or by how many elements it has; g / divisor goes back to each."""
     sums = plain(x.shape, axes)
-    by = np.asarray(elements(sums) if divisor is None else divisor, wide(x.real).dtype)
+    by = np.asanyarray(elements(sums) if divisor is None else divisor, wide(x.real).dtype)
     y = (summed(wide(x), sums) / by).astype(x.dtype)
 
     def backward(g: Array) -> Gradients:

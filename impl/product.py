@@ -33,10 +33,10 @@ def product(a: Array, b: Array) -> Array:
         return product(as_rows(a), b).reshape(*a.shape[:-1], b.shape[1])
     (rows, terms), columns = a.shape, b.shape[1]
     if columns < rows or rows * terms * columns < SHARED:
-        return np.asarray(a @ b)
+        return np.asanyarray(a @ b)
     if columns < 2 * rows:
         y = np.empty((rows, columns), np.result_type(a, b))
         for half in (slice(columns // 2), slice(columns // 2, columns)):
             np.matmul(a, b[:, half], out=y[:, half])
         return y
-    return np.ascontiguousarray((b.T @ a.T).T) if terms >= LONG else np.asarray(a @ b)
+    return np.ascontiguousarray((b.T @ a.T).T) if terms >= LONG else np.asanyarray(a @ b)

@@ -50,6 +50,13 @@ def counts(spatial: Shape, kernel: Shape, stride: Shape, dilation: Shape) -> Sha
 def windows(x: Array, kernel: Shape, stride: Shape, dilation: Shape) -> Array:
     """View ``(N, C, *spatial)`` as ``(N, C, *kernel, *out)``: (k, o) shows ``x[o stride + k dilation]``."""
     out = counts(x.shape[2:], kernel, stride, dilation)
+    if type(x) is not np.ndarray:  # the memory of another class may not be all that it is: a copy
+        rank = len(kernel)
+        places: list[Any] = []
+        for i, (k, n, s, d) in enumerate(zip(kernel, out, stride, dilation)):
+            others = [axis for axis in range(2 * rank) if axis not in (i, rank + i)]
+            places.append(np.expand_dims(np.add.outer(d * np.arange(k), s * np.arange(n)), others))
+        return np.asanyarray(x[(slice(None), slice(None), *places)])
     along_kernel = tuple(step * d for step, d in zip(x.strides[2:], dilation))
     along_out = tuple(step * s for step, s in zip(x.strides[2:], stride))
     steps = (*x.strides[:2], *along_kernel, *along_out)
@@ -93,7 +100,7 @@ class Grid(NamedTuple):
     def spread(self, columns: Array, spatial: Shape) -> Array:
         """Add columns to the places where their windows lay: the adjoint of :meth:`columns`."""
         channels = self.groups * columns.shape[2] // prod(self.kernel)
-        total = np.zeros((len(columns), channels, *spatial), columns.dtype)
+        total = np.zeros_like(columns, order="C", shape=(len(columns), channels, *spatial))
         pieces = columns.reshape(len(columns), channels, *self.kernel, *self.counts(spatial))
         overlap_add(total, pieces, self.stride, self.dilation)
         return total

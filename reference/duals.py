@@ -7,7 +7,7 @@ directions at once, and no step: the function runs once, and each NumPy call in 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -18,6 +18,13 @@ Rule = Callable[..., Any]
 
 
 _Base: Any = np.ndarray  # what its methods return here is another thing to the type checker
+
+
+class Units(NamedTuple):
+    """Which part is 1, in which entry: ``places`` has one array of indices for each axis."""
+
+    rows: Array
+    places: tuple[Array, ...]
 
 
 class Dual(_Base):
@@ -31,7 +38,25 @@ class Dual(_Base):
     Derivatives (2008), section 3.2.
     """
 
-    parts: Array | None = None
+    count = 0
+    fresh = False
+    """Whether nobody else sees this memory yet, so that a constant may still become none."""
+    _parts: Array | None = None
+    units: Units | None = None
+    """Where the parts are 1 in one entry each and 0 elsewhere: which; products of matrices make use of that."""
+
+    @property
+    def parts(self) -> Array | None:
+        """One array for each direction; None where all are 0: of a constant, among numbers that are none."""
+        if self._parts is None and self.units is not None:
+            self._parts = np.zeros((self.count, *self.shape))
+            self._parts[(self.units.rows, *self.units.places)] = 1.0
+        return self._parts
+
+    @property
+    def constant(self) -> bool:
+        """Whether all parts are 0."""
+        return self._parts is None and self.units is None
 
     @property
     def real(self) -> Any:
@@ -45,6 +70,8 @@ class Dual(_Base):
             found = matmul(*inputs) if ufunc is np.matmul else _elementwise(ufunc, inputs)
         elif method == "reduce" and ufunc is np.add:
             found = _summed(inputs[0], **options)
+        elif method == "at" and ufunc is np.add:
+            return _added_at(*inputs)
         else:
             found = getattr(ufunc, method)(*map(plain, inputs), **options)
         if out[0] is None:
@@ -61,20 +88,31 @@ class Dual(_Base):
 
     def __getitem__(self, index: Any) -> Any:
         """Take the same entries of numbers and parts."""
-        return _both(self, lambda a: a[index], lambda a: a[_behind(index)])
+        return _both(self, lambda a: a[plain(index)], lambda a: a[_behind(index)])
 
     def __setitem__(self, index: Any, value: Any) -> None:
         """Set numbers and parts."""
         plain(self)[index] = plain(value)
-        if self.parts is not None:
-            own = plain(self)[index]
-            self.parts[_behind(index)] = 0.0 if parts(value) is None else aligned(value, own.ndim)
+        if self.constant and self.fresh and parts(value) is not None:
+            self._parts = np.zeros((self.count, *self.shape))
+        mine, own = self.parts, parts(value)
+        if mine is None:
+            return
+        place = mine[_behind(index)]
+        if own is None:
+            mine[_behind(index)] = 0.0
+        elif not _same_memory(place, own):  # what stands behind += was written in place
+            mine[_behind(index)] = aligned(value, place.ndim - 1)
 
     def reshape(self, *shape: Any, **options: Any) -> Any:
         """Give another shape."""
         sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | np.integer) else shape
         numbers = plain(self).reshape(sizes, **options)
-        return dual(numbers, None if self.parts is None else self.parts.reshape(len(self.parts), *numbers.shape))
+        if self.units is not None:
+            flat = np.ravel_multi_index(self.units.places, self.shape)
+            return dual(numbers, Units(self.units.rows, np.unravel_index(flat, numbers.shape)), self.count)
+        own = None if self._parts is None else self._parts.reshape(self.count, *numbers.shape)
+        return dual(numbers, own, self.count)
 
     def ravel(self, *order: Any) -> Any:
         """Fold all axes into one."""
@@ -86,6 +124,9 @@ class Dual(_Base):
         """Permute the axes."""
         order = axes[0] if len(axes) == 1 and not isinstance(axes[0], int) else axes
         order = [axis % self.ndim for axis in order or range(self.ndim)[::-1]]
+        if self.units is not None:
+            places = tuple(self.units.places[axis] for axis in order)
+            return dual(plain(self).transpose(order), Units(self.units.rows, places), self.count)
         return _both(self, lambda a: a.transpose(order), lambda a: a.transpose(0, *(axis + 1 for axis in order)))
 
     T = property(transpose)
@@ -111,6 +152,14 @@ class Dual(_Base):
         total = self.sum(axis, **options)
         return total / (self.size / max(total.size, 1))
 
+    def take(self, indices: Any, axis: int) -> Any:
+        """Take entries along an axis."""
+        return self[(slice(None),) * (axis % self.ndim) + (indices,)]
+
+    def clip(self, low: Any, high: Any) -> Any:
+        """Leave entries within bounds as they are."""
+        return _clip(self, low, high)
+
     def squeeze(self, axis: Any = None) -> Any:
         """Leave out axes of size 1."""
         return self.reshape(plain(self).squeeze(axis).shape)
@@ -130,14 +179,23 @@ def parts(x: Any) -> Array | None:
     return x.parts if isinstance(x, Dual) else None
 
 
-def dual(numbers: Any, found: Array | None) -> Any:
-    """Put numbers and their parts together."""
+def dual(numbers: Any, found: Array | Units | None, count: int = 0, fresh: bool = False) -> Any:
+    """Put numbers and their parts together; without parts, but a ``count``, they are a constant among dual numbers."""
     numbers = np.asarray(numbers)
-    if found is None or numbers.dtype.kind != "f":
+    count = len(found) if isinstance(found, np.ndarray) else count
+    if not count or numbers.dtype.kind != "f":
         return numbers
     made = cast(Dual, numbers.view(Dual))
-    made.parts = found.reshape(len(found), *numbers.shape)
+    made.count, made.fresh = count, fresh
+    if isinstance(found, Units):
+        made.units = found
+    elif found is not None:
+        made._parts = found.reshape(count, *numbers.shape)
     return made
+
+
+def _count(values: Iterable[Any]) -> int:
+    return next((x.count for x in values if isinstance(x, Dual)), 0)
 
 
 def aligned(x: Any, ndim: int) -> Array:
@@ -148,10 +206,15 @@ def aligned(x: Any, ndim: int) -> Array:
 
 
 def _both(x: Dual, of_numbers: Rule, of_parts: Rule) -> Any:
-    return dual(of_numbers(plain(x)), None if x.parts is None else of_parts(x.parts))
+    return dual(of_numbers(plain(x)), None if x.parts is None else of_parts(x.parts), x.count)
+
+
+def _same_memory(a: Array, b: Array) -> bool:
+    return a.shape == b.shape and a.strides == b.strides and a.ctypes.data == b.ctypes.data
 
 
 def _behind(index: Any) -> tuple[Any, ...]:
+    index = plain(index)
     return (slice(None), *(index if isinstance(index, tuple) else (index,)))
 
 
@@ -172,11 +235,13 @@ def _elementwise(ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
             continue
         slope = _slope(ufunc, numbers, i)
         moved = aligned(x, value.ndim)
-        moved = moved if slope is None else moved * slope
-        total = moved if total is None else total + moved
+        if total is not None:
+            total = total + (moved if slope is None else moved * slope)
+        else:
+            total = moved.copy() if slope is None else moved * slope  # a result shares no memory
     if total is not None and total.shape[1:] != value.shape:
-        total = np.broadcast_to(total, (len(total), *value.shape))
-    return dual(value, total)
+        total = np.broadcast_to(total, (len(total), *value.shape)).copy()
+    return dual(value, total, _count(inputs), fresh=True)
 
 
 def _slope(ufunc: np.ufunc, numbers: Sequence[Any], i: int) -> Any:
@@ -187,6 +252,11 @@ def _slope(ufunc: np.ufunc, numbers: Sequence[Any], i: int) -> Any:
         return numbers[1 - i]
     if ufunc is np.subtract or ufunc is np.negative:
         return -1.0
+    if ufunc is np.absolute:
+        return np.sign(numbers[0])
+    if ufunc in (np.maximum, np.minimum):  # of equal numbers the first one counts
+        first = numbers[0] >= numbers[1] if ufunc is np.maximum else numbers[0] <= numbers[1]
+        return np.asarray(first if i == 0 else ~first, np.float64)
     stepped = [x + 1j * STEP if j == i else x for j, x in enumerate(numbers)]
     return ufunc(*stepped).imag / STEP
 
@@ -194,12 +264,41 @@ def _slope(ufunc: np.ufunc, numbers: Sequence[Any], i: int) -> Any:
 def _summed(x: Any, axis: Any = 0, keepdims: bool = False, **options: Any) -> Any:
     value = np.add.reduce(plain(x), axis=axis, keepdims=keepdims, **options)
     axes: Any = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
-    return dual(value, None if x.parts is None else x.parts.sum(_later(x, axes), keepdims=keepdims))
+    return dual(value, None if x.parts is None else x.parts.sum(_later(x, axes), keepdims=keepdims), x.count)
+
+
+def _added_at(total: Any, index: Any, values: Any) -> None:
+    np.add.at(plain(total), plain(index), plain(values))
+    if isinstance(total, Dual) and total.parts is not None and parts(values) is not None:
+        np.add.at(total.parts, _behind(index), aligned(values, plain(total)[plain(index)].ndim))
+
+
+def _by_units(a: Any, b: Any) -> Array | None:
+    """Return ``A' B`` or ``A B'`` where one of two matrices has a single 1 in each part: rows or columns of the other.
+
+    None where it has not, or both have parts of that kind.
+    """
+    if a.ndim != 2 or b.ndim != 2:
+        return None
+    left, right = (x.units if isinstance(x, Dual) else None for x in (a, b))
+    count = _count((a, b))
+    if left is not None and right is None:
+        total = np.zeros((count, len(a), b.shape[1]))
+        total[left.rows, left.places[0]] = plain(b)[left.places[1]]
+        return total if parts(b) is None else total + plain(a) @ b.parts
+    if right is not None and left is None and parts(a) is None:
+        total = np.zeros((count, len(a), b.shape[1]))
+        total[right.rows, :, right.places[1]] = plain(a).T[right.places[0]]
+        return total
+    return None
 
 
 def matmul(a: Any, b: Any) -> Any:
     """``(A + A' e)(B + B' e) = A B + (A' B + A B') e``."""
     value = np.matmul(plain(a), plain(b))
+    found = _by_units(a, b)
+    if found is not None:
+        return dual(value, found)
     rows = a[None] if a.ndim == 1 else a
     columns = b[:, None] if b.ndim == 1 else b
     ndim, total = max(rows.ndim, columns.ndim), None
@@ -214,7 +313,7 @@ def matmul(a: Any, b: Any) -> Any:
     if parts(b) is not None:
         moved = plain(rows) @ aligned(columns, ndim)
         total = moved if total is None else total + moved
-    return dual(value, total)
+    return dual(value, total, _count((a, b)), fresh=True)
 
 
 def _each(func: Any) -> Rule:
@@ -223,17 +322,19 @@ def _each(func: Any) -> Rule:
     def rule(x: Any, *args: Any, **kwargs: Any) -> Any:
         value = func(plain(x), *args, **kwargs)
         own = parts(x)
-        return dual(value, None if own is None else np.stack([func(part, *args, **kwargs) for part in own]))
+        found = None if own is None else np.stack([func(part, *args, **kwargs) for part in own])
+        return dual(value, found, _count((x,)))
 
     return rule
 
 
 def _joined(func: Any) -> Rule:
     def rule(arrays: Sequence[Any], axis: int = 0, **kwargs: Any) -> Any:
-        value = func([plain(a) for a in arrays], axis=axis, **kwargs)
-        count = next((len(own) for own in map(parts, arrays) if own is not None), 0)
+        value, count = func([plain(a) for a in arrays], axis=axis, **kwargs), _count(arrays)
+        if all(parts(a) is None for a in arrays):
+            return dual(value, None, count)
         every = [np.zeros((count, *np.shape(a))) if parts(a) is None else parts(a) for a in arrays]
-        return dual(value, func(every, axis=axis % value.ndim + 1, **kwargs) if count else None)
+        return dual(value, func(every, axis=axis % value.ndim + 1, **kwargs))
 
     return rule
 
@@ -241,17 +342,20 @@ def _joined(func: Any) -> Rule:
 def _where(condition: Any, *choices: Any) -> Any:
     if not choices:
         return np.where(plain(condition))
-    value = np.where(plain(condition), *map(plain, choices))
-    count = next((len(own) for own in map(parts, choices) if own is not None), 0)
+    value, count = np.where(plain(condition), *map(plain, choices)), _count(choices)
+    if all(parts(x) is None for x in choices):
+        return dual(value, None, count)
     every = [0.0 if parts(x) is None else aligned(x, value.ndim) for x in choices]
-    return dual(value, np.where(plain(condition), *every) * np.ones((count, *value.shape)) if count else None)
+    found = np.where(plain(condition), *every)
+    return dual(value, np.broadcast_to(found, (count, *value.shape)).copy())
 
 
 def _like(func: Any) -> Rule:
+    """Make the rule of a function that makes an array like another: one with room for parts."""
+
     def rule(x: Any, *args: Any, **kwargs: Any) -> Any:
         value = func(plain(x), *map(plain, args), **kwargs)
-        own = parts(x)
-        return dual(value, None if own is None else np.zeros((len(own), *value.shape)))
+        return dual(value, np.zeros((x.count, *value.shape)) if isinstance(x, Dual) else None)
 
     return rule
 
@@ -267,7 +371,7 @@ def _einsum(subscripts: str, *operands: Any) -> Any:
             given: list[Any] = [parts(y) if j == i else plain(y) for j, y in enumerate(operands)]
             moved = np.einsum(f"{named}->Z{after}", *given)
             total = moved if total is None else total + moved
-    return dual(value, total)
+    return dual(value, total, _count(operands))
 
 
 def _method(name: str) -> Rule:
@@ -275,14 +379,16 @@ def _method(name: str) -> Rule:
 
 
 def _split(x: Any, sections: Any, axis: int = 0) -> list[Any]:
-    found = [None] * x.shape[axis] if x.parts is None else np.split(x.parts, sections, _later(x, (axis,))[0])
-    return [dual(value, own) for value, own in zip(np.split(plain(x), sections, axis), found)]
+    values = np.split(plain(x), sections, axis)
+    found = [None] * len(values) if x.parts is None else np.split(x.parts, sections, _later(x, (axis,))[0])
+    return [dual(value, own, x.count) for value, own in zip(values, found)]
 
 
 def _broadcast(x: Any, shape: Any, subok: bool = False) -> Any:
     value = np.broadcast_to(plain(x), shape)
     own = parts(x)
-    return dual(value, None if own is None else np.broadcast_to(aligned(x, value.ndim), (len(own), *value.shape)))
+    found = None if own is None else np.broadcast_to(aligned(x, value.ndim), (len(own), *value.shape))
+    return dual(value, found, x.count)
 
 
 def _moveaxis(x: Any, source: Any, destination: Any) -> Any:
@@ -291,14 +397,20 @@ def _moveaxis(x: Any, source: Any, destination: Any) -> Any:
     return dual(
         np.moveaxis(plain(x), source, destination),
         None if own is None else np.moveaxis(own, *(_later(x, axis) for axis in axes)),
+        x.count,
     )
+
+
+def _clip(x: Any, low: Any, high: Any, **options: Any) -> Any:
+    value = np.clip(plain(x), low, high, **options)
+    return _where(value == plain(x), x, value)
 
 
 def _take_along_axis(x: Any, indices: Any, axis: Any = -1) -> Any:
     own = parts(x)
     later = _later(x, (axis,))[0]
     value = np.take_along_axis(plain(x), indices, axis)
-    return dual(value, None if own is None else np.take_along_axis(own, indices[None], later))
+    return dual(value, None if own is None else np.take_along_axis(own, indices[None], later), _count((x,)))
 
 
 METHODS = ("reshape", "swapaxes", "transpose", "ravel", "sum", "mean", "copy", "squeeze")
@@ -309,6 +421,7 @@ RULES: dict[Any, Rule] = {
     np.broadcast_to: _broadcast,
     np.moveaxis: _moveaxis,
     np.take_along_axis: _take_along_axis,
+    np.clip: _clip,
     np.expand_dims: lambda x, axis: x.reshape(np.expand_dims(plain(x), axis).shape),
     np.atleast_1d: lambda x: x if x.ndim else x.reshape(1),
     **{func: _joined(func) for func in (np.concatenate, np.stack)},

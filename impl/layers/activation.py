@@ -76,7 +76,7 @@ class _Elementwise(Layer):
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         y, back, *branches = self.curve(x)
-        return Step(np.asarray(y), lambda g: Gradients((np.asarray(back(g)),)), branches=tuple(branches))
+        return Step(np.asanyarray(y), lambda g: Gradients((np.asanyarray(back(g)),)), branches=tuple(branches))
 
 
 def exponential_unit(x: Array, alpha: float, scale: float, steepness: float) -> Any:

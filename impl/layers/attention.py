@@ -35,7 +35,7 @@ def _affine(x: Array, weight: Array, bias: Array | None = None) -> Array:
 
 
 def _bias_gradient(g: Array) -> Array:
-    return np.asarray(_rows(g).sum(axis=0))
+    return np.asanyarray(_rows(g).sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,7 +178,7 @@ class MultiheadAttention(Layer):
             if g_shown is not None:
                 g_shown = g_shown if batched else g_shown[None]
                 g_w = g_w + (g_shown[:, None] / self.num_heads if average_attn_weights else g_shown)
-            g_s = np.asarray(dropped.backward(g_w.reshape(drawn)).inputs[0]).reshape(p.shape)
+            g_s = np.asanyarray(dropped.backward(g_w.reshape(drawn)).inputs[0]).reshape(p.shape)
             through_softmax_rows(p, g_s)
             np.matmul(g_s, k, out=flow_q)
             flow_q *= scale
@@ -266,7 +266,7 @@ class MultiheadAttention(Layer):
             yield mask.reshape(n, 1, 1, given)
 
     def _additive(self, name: str, mask: Any, shapes: tuple[Shape, ...]) -> Array:
-        array = np.asarray(mask)
+        array = np.asanyarray(mask)
         if array.shape not in shapes:
             wanted = " or ".join(str(shape) for shape in shapes)
             raise reject(self, f"the shape of {name}", array.shape, wanted)

@@ -134,7 +134,7 @@ class _BatchNorm(_ChannelNorm):
             return self.normalised(parameters, x, axes, 0.0, training)
         batches = parameters["num_batches_tracked"] + 1
         step = self.normalised(parameters, x, axes, 1 / int(batches) if self.momentum is None else self.momentum, True)
-        return replace(step, updates={**step.updates, "num_batches_tracked": np.asarray(batches)})
+        return replace(step, updates={**step.updates, "num_batches_tracked": np.asanyarray(batches)})
 
 
 class BatchNorm1d(_BatchNorm):
@@ -196,7 +196,7 @@ class _InstanceNorm(_ChannelNorm):
             gradients = step.backward(g[None])
             return replace(gradients, inputs=tuple(None if g_x is None else g_x[0] for g_x in gradients.inputs))
 
-        return replace(step, output=np.asarray(step.output)[0], backward=backward)
+        return replace(step, output=np.asanyarray(step.output)[0], backward=backward)
 
 
 class InstanceNorm1d(_InstanceNorm):

@@ -33,7 +33,7 @@ def value_at(x: Array, at: tuple[Array, ...], axis: int) -> Found:
         dx[at] = g
         return dx
 
-    return np.asarray(x[at]), back
+    return np.asanyarray(x[at]), back
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class _OfClasses(Loss):
         w = weights[chosen]
 
         def only_counted(a: Array) -> Array:
-            return np.asarray(a) if chosen is target else keep(counted, np.asarray(a))
+            return np.asanyarray(a) if chosen is target else keep(counted, np.asanyarray(a))
 
         def back(g: Array) -> tuple[Array, None]:
             # What is not counted is not even multiplied: a mean over nothing would make it 0 times infinity.
@@ -203,7 +203,7 @@ class BCELoss(Loss):
             wrong = array[~((array >= 0) & (array <= 1))]
             if wrong.size:
                 raise reject(self, name, float(wrong.flat[0]), "a number from 0 to 1")
-        w = spread(self, "weight", np.asarray(1 if self.weight is None else self.weight, x.real.dtype), x.shape)
+        w = spread(self, "weight", np.asanyarray(1 if self.weight is None else self.weight, x.real.dtype), x.shape)
         with np.errstate(divide="ignore"):
             logarithms = np.log(x), np.log1p(-x)
         bounded = [log.real < LEAST_LOGARITHM for log in logarithms]
@@ -212,9 +212,9 @@ class BCELoss(Loss):
         def back(g: Array) -> tuple[Array, Array]:
             least = max(LEAST_VARIANCE, float(np.finfo(x.real.dtype).tiny))
             slope = (x - t) / np.where((x * (1 - x)).real < least, x.real.dtype.type(least), x * (1 - x))
-            return np.asarray(g * w * slope), np.asarray(g * w * (log_rest - log_x))
+            return np.asanyarray(g * w * slope), np.asanyarray(g * w * (log_rest - log_x))
 
-        return self.reduced(np.asarray(-w * (t * log_x + (1 - t) * log_rest)), back, branches=tuple(bounded))
+        return self.reduced(np.asanyarray(-w * (t * log_x + (1 - t) * log_rest)), back, branches=tuple(bounded))
 
 
 @dataclass(frozen=True, eq=False)
@@ -246,7 +246,7 @@ class BCEWithLogitsLoss(Loss):
         check_shape(self, "its target", t, x.shape)
         weights = {"weight": self.weight, "pos_weight": self.pos_weight}
         w, p = (
-            spread(self, name, np.asarray(1 if given is None else given, x.real.dtype), x.shape)
+            spread(self, name, np.asanyarray(1 if given is None else given, x.real.dtype), x.shape)
             for name, given in weights.items()
         )
         right, wrong = softplus(-x), softplus(x)
@@ -255,7 +255,7 @@ class BCEWithLogitsLoss(Loss):
             to_t = -x if self.pos_weight is None else p * right - wrong
             return g * w * ((1 - t) * sigmoid(x)[0] - p * t * sigmoid(-x)[0]), g * w * to_t
 
-        return self.reduced(np.asarray(w * ((1 - t) * wrong + p * t * right)), back)
+        return self.reduced(np.asanyarray(w * ((1 - t) * wrong + p * t * right)), back)
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,7 +283,7 @@ class MultiLabelSoftMarginLoss(Loss):
     ) -> Step:
         if x.ndim == 0:
             raise reject(self, "the shape of its input", x.shape, "(C,) or (*, C)")
-        w = np.asarray(1 if self.weight is None else self.weight, x.real.dtype)
+        w = np.asanyarray(1 if self.weight is None else self.weight, x.real.dtype)
         shape = joint_shape(self, x, t, w)
         axis, classes = x.ndim - 1, x.shape[-1] or nan
         elements = np.broadcast_to(w * (t * softplus(-x) + (1 - t) * softplus(x)), shape)
@@ -293,4 +293,4 @@ class MultiLabelSoftMarginLoss(Loss):
             slope = (1 - t) * sigmoid(x)[0] - t * sigmoid(-x)[0]
             return fold(each * slope, x.shape), fold(-each * x, t.shape)
 
-        return self.reduced(np.asarray(elements.sum(axis) / classes), back)
+        return self.reduced(np.asanyarray(elements.sum(axis) / classes), back)

@@ -18,7 +18,7 @@ def log_sum_exp(x: Array) -> Array:
     highest = x.real.max(0)
     shift = np.where(np.isfinite(highest), highest, 0)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.exp(x - shift).sum(0)) + shift)
+        return np.asanyarray(np.log(np.exp(x - shift).sum(0)) + shift)
 
 
 def moved(x: Array, by: int) -> Array:
@@ -79,7 +79,7 @@ class CTCLoss(Loss):
         if not 0 <= self.blank < classes:
             raise reject(self, "blank", self.blank, f"a class, 0 to {classes - 1}")
         ends = self._lengths("input_lengths", input_lengths, samples, steps)
-        labels, lengths = self._labels(np.asarray(targets, np.int64), target_lengths, samples, classes)
+        labels, lengths = self._labels(np.asanyarray(targets, np.int64), target_lengths, samples, classes)
 
         path = np.full((samples, 2 * labels.shape[1] + 1), self.blank)
         path[:, 1::2] = labels
@@ -122,7 +122,7 @@ class CTCLoss(Loss):
         return self.reduced((losses * weights.astype(x.real.dtype)).reshape(log_probs.shape[1:-1]), back)
 
     def _lengths(self, name: str, given: Array | Sequence[int], samples: int, longest: int) -> Array:
-        lengths = np.asarray(given, np.int64).reshape(-1)
+        lengths = np.asanyarray(given, np.int64).reshape(-1)
         check_shape(self, name, lengths, (samples,))
         if ((lengths < 0) | (lengths > longest)).any():
             raise reject(self, name, lengths.tolist(), f"numbers from 0 to {longest}")

@@ -61,7 +61,7 @@ class PairwiseDistance(Layer):
         self, parameters: Mapping[str, Array], x1: Array, x2: Array, *, training: bool = True, noise: Noise = None
     ) -> Step:
         joint_shape(self, x1, x2)
-        d = np.asarray(x1 - x2 + self.eps)
+        d = np.asanyarray(x1 - x2 + self.eps)
         rows = np.atleast_1d(d)
         if rows.shape[-1] == 0 and (self.p < 0 or self.p == inf):
             raise reject(self, "the shape of its inputs", d.shape, f"at least one entry to take the norm {self.p} of")
@@ -107,7 +107,7 @@ class CosineSimilarity(Layer):
             # An eps that is 0 in float16 would divide by it.
             eps = max(self.eps, float(np.finfo(length.real.dtype).tiny)) if self.eps else 0.0
             short = length.real < eps
-            c = np.where(short, np.asarray(eps, length.dtype), length)
+            c = np.where(short, np.asanyarray(eps, length.dtype), length)
             units.append(wide / c)
             factors.append(1 / c)
             directions.append(direction)
@@ -119,4 +119,4 @@ class CosineSimilarity(Layer):
             first, second = (kept * (units[1 - i] - cosine * directions[i]) * factors[i] for i in (0, 1))
             return Gradients((fold(first, x1.shape), fold(second, x2.shape)))
 
-        return Step(np.asarray(y), backward, branches=tuple(branches))
+        return Step(np.asanyarray(y), backward, branches=tuple(branches))

@@ -43,12 +43,12 @@ class Dropout(Layer):
         if not training or self.p == 0 or x.size == 0:
             return Step(x, lambda g: Gradients((g,)))
         if self.p == 1:
-            return Step(np.asarray(x * 0), lambda g: Gradients((np.asarray(g * 0),)))
+            return Step(np.asanyarray(x * 0), lambda g: Gradients((np.asanyarray(g * 0),)))
         shape = self.noise_shape(x)
         kept = (draw(self, noise, shape) < 1 - self.p).astype(x.real.dtype)
         m, b = self.affine(kept.reshape(shape[-x.ndim :]))  # without the batch axis that torch adds
         y = x * m if b is None else x * m + b
-        return Step(np.asarray(y), lambda g: Gradients((np.asarray(g * m),)))
+        return Step(np.asanyarray(y), lambda g: Gradients((np.asanyarray(g * m),)))
 
 
 class _ChannelDropout(Dropout):

@@ -166,7 +166,7 @@ class EmbeddingBag(_Lookup):
         members = np.bincount(bags, minlength=len(sizes))
         divisor = np.maximum(members, 1)[:, None].astype(weight.dtype) if self.mode == "mean" else weight.dtype.type(1)
         won = self._first_largest(rows, members) if self.mode == "max" else np.ones((), bool)
-        y = np.zeros((len(sizes), self.embedding_dim), np.result_type(weight, shares))
+        y = np.zeros_like(weight, np.result_type(weight, shares), order="C", shape=(len(sizes), self.embedding_dim))
         add_rows(y, bags, np.where(won, rows * shares, 0))
 
         def backward(g: Array) -> Gradients:
@@ -187,7 +187,7 @@ class EmbeddingBag(_Lookup):
         if x.ndim != 1 or offsets is None:
             wanted = "(B, N), N at least 1, without offsets, or (N) with offsets"
             raise reject(self, "the shape of its input", x.shape, wanted)
-        edges = np.asarray(offsets, dtype=int).tolist()
+        edges = np.asanyarray(offsets, dtype=int).tolist()
         ends = edges[-1:] == [x.size] if self.include_last_offset else True
         if not self.include_last_offset:
             edges.append(x.size)

@@ -34,7 +34,7 @@ class _WithLinears(Composed):
             assert dx is not None
             return dx, {f"{name}.{n}": gradient for n, gradient in gradients.parameters.items()}
 
-        return np.asarray(step.output), back
+        return np.asanyarray(step.output), back
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +67,7 @@ class LinearCrossEntropyLoss(_WithLinears, Loss):
         if self.options is not None:
             raise reject(self, "options", self.options, "None: they save memory, and change no number")
         if self.weight is not None:
-            check_shape(self, "weight", np.asarray(self.weight), (self.num_classes,))
+            check_shape(self, "weight", np.asanyarray(self.weight), (self.num_classes,))
 
     @property
     def parts(self) -> dict[str, Linear]:
@@ -179,7 +179,7 @@ class AdaptiveLogSoftmaxWithLoss(_WithLinears):
                 own |= gradients
             return Gradients((dx.reshape(x.shape), None), own)
 
-        return Step((output.reshape(target.shape), np.asarray(-output.sum() / count)), backward)
+        return Step((output.reshape(target.shape), np.asanyarray(-output.sum() / count)), backward)
 
     def _chosen(
         self, names: tuple[str, ...], parameters: Mapping[str, Array], x: Array, chosen: Array

@@ -43,11 +43,11 @@ class Loss(Layer):
             return Gradients(back(each if each.shape == losses.shape else np.broadcast_to(each, losses.shape)))
 
         if self.reduction == "none":
-            return Step(np.asarray(losses), backward, branches=branches)
+            return Step(np.asanyarray(losses), backward, branches=branches)
         total = losses.sum()
         if mean:
             total = losses.dtype.type(nan) if isnan(divisor) else total / divisor
-        return Step(np.asarray(total), backward, branches=branches)
+        return Step(np.asanyarray(total), backward, branches=branches)
 
 
 def joint_shape(layer: object, *arrays: Array) -> Shape:
@@ -67,7 +67,7 @@ def joint_shape(layer: object, *arrays: Array) -> Shape:
 
 def class_weights(layer: object, weight: Array | None, classes: int, x: Array) -> Array:
     """Return the weights of the classes in the dtype of x, 1 where there are none; ValueError for another number."""
-    weights = np.ones(classes, x.real.dtype) if weight is None else np.asarray(weight, x.real.dtype)
+    weights = np.ones(classes, x.real.dtype) if weight is None else np.asanyarray(weight, x.real.dtype)
     check_shape(layer, "weight", weights, (classes,))
     return weights
 

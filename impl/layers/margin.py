@@ -85,9 +85,9 @@ class SoftMarginLoss(Loss):
         sign = spread(self, "its target", t, x.shape).astype(x.dtype)
 
         def back(g: Array) -> tuple[Array, None]:
-            return np.asarray(-g * sign * sigmoid(-sign * x)[0]), None
+            return np.asanyarray(-g * sign * sigmoid(-sign * x)[0]), None
 
-        return self.reduced(np.asarray(softplus(-sign * x)), back)
+        return self.reduced(np.asanyarray(softplus(-sign * x)), back)
 
 
 @dataclass(frozen=True, eq=False)
@@ -308,7 +308,7 @@ class _Triplet(Loss):
         anchor, positive, negative = (x.astype(dtype, copy=False) for x in (anchor, positive, negative))
         pairs = [(0, anchor, 1, positive), (0, anchor, 2, negative), (1, positive, 2, negative)]
         steps = [self.distance.forward({}, x, y) for _, x, _, y in (pairs if self.swap else pairs[:2])]
-        near, far, *others = (np.asarray(step.output) for step in steps)
+        near, far, *others = (np.asanyarray(step.output) for step in steps)
         share, farness = np.ones_like(far), far
         if others:  # of two negatives that are equally far, each gets half of the gradient
             share = (np.sign((others[0] - far).real) + 1) / 2

@@ -46,7 +46,7 @@ def standardise(x: Array, axes: tuple[int, ...], eps: float) -> Normal:
         np.subtract(g, dx, out=dx)
         dx -= g.mean(axis=axes, keepdims=True)
         dx *= scale
-        return np.asarray(dx)
+        return np.asanyarray(dx)
 
     return Normal(z, backward, mean, variance)
 
@@ -194,7 +194,7 @@ class RMSNorm(_OverLastAxes):
 
         def back(g: Array) -> Array:
             along = (g * z.conj()).mean(axis=axes, keepdims=True) if x.size else np.zeros((), x.dtype)
-            return np.asarray((g - z.conj() * along) * scale.conj())
+            return np.asanyarray((g - z.conj() * along) * scale.conj())
 
         return scale_and_shift(self, parameters, z, (1,) * leading + self.shape, back)
 

@@ -136,7 +136,7 @@ class _AvgPool(_Pooling):
             border = before if self.count_include_pad else 0
             ends = np.minimum(starts + len(places), size + border)
             counts.append(ends - np.maximum(starts, -border))
-        return np.asarray(reduce(np.multiply.outer, counts))
+        return np.asanyarray(reduce(np.multiply.outer, counts))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,7 +149,7 @@ class _AvgPoolBy(_AvgPool):
             raise reject(self, "divisor_override", 0, "None or an integer other than 0")
 
     def _divisor(self, spatial: Shape, axes: list[Array]) -> Array:
-        return np.asarray(self.divisor_override or super()._divisor(spatial, axes))
+        return np.asanyarray(self.divisor_override or super()._divisor(spatial, axes))
 
 
 class AvgPool1d(_AvgPool):
@@ -222,7 +222,7 @@ class _LPPool(Layer):
             (gradient,) = step.backward(g).inputs
             return Gradients((sign * gradient,))
 
-        return Step(side * np.asarray(step.output), backward, branches=(sign, *step.branches))
+        return Step(side * np.asanyarray(step.output), backward, branches=(sign, *step.branches))
 
 
 class LPPool1d(_LPPool):

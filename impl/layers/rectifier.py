@@ -129,7 +129,7 @@ class RReLU(Layer):
         off = x.real <= 0
         drawn = self.lower + (self.upper - self.lower) * draw(self, noise, x.shape)
         slopes = np.where(off, drawn, 1).astype(x.real.dtype)
-        return Step(np.asarray(x * slopes), lambda g: Gradients((np.asarray(g * slopes),)), branches=(off,))
+        return Step(np.asanyarray(x * slopes), lambda g: Gradients((np.asanyarray(g * slopes),)), branches=(off,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +145,7 @@ class Threshold(_Elementwise):
 
     def curve(self, x: Array) -> Any:
         on = ~(x.real <= self.threshold)
-        return choose(on, x, np.asarray(self.value, x.dtype)), lambda g: keep(on, g), on
+        return choose(on, x, np.asanyarray(self.value, x.dtype)), lambda g: keep(on, g), on
 
 
 @dataclass(frozen=True, eq=False)

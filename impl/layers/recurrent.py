@@ -106,7 +106,7 @@ class _Recurrent(Recurrence):
             belows: list[Below] = []
             for layer, suffixes in reversed(list(enumerate(self._suffixes))):
                 if belows:
-                    g = np.asarray(dropped[layer].backward(_sum_of_ways(belows)).inputs[0])
+                    g = np.asanyarray(dropped[layer].backward(_sum_of_ways(belows)).inputs[0])
                     belows = []
                 for way, (suffix, piece) in enumerate(zip(suffixes, np.split(g, ways, axis=-1))):
                     k = layer * ways + way

@@ -40,10 +40,10 @@ class _OfDifference(Loss):
         losses, slope, *branches = self.curve(x - t)
 
         def back(g: Array) -> tuple[Array, Array]:
-            gradient = np.asarray(g * slope)
+            gradient = np.asanyarray(g * slope)
             return gradient, -gradient
 
-        return self.reduced(np.asarray(losses), back, branches=tuple(branches))
+        return self.reduced(np.asanyarray(losses), back, branches=tuple(branches))
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,14 +160,14 @@ class PoissonNLLLoss(Loss):
         rate, log_rate = (np.exp(x), x) if self.log_input else (x, np.log(x + self.eps))
         many = t.real > 1
         count = np.where(many, t, 1)
-        losses = np.asarray(rate - t * log_rate)
+        losses = np.asanyarray(rate - t * log_rate)
         if self.full:
             losses = losses + np.where(many, count * np.log(count) - count + np.log(2 * pi * count) / 2, 0)
 
         def back(g: Array) -> tuple[Array, Array]:
             slope = rate - t if self.log_input else 1 - t / (x + self.eps)
             rest = np.where(many, np.log(count) + 1 / (2 * count), 0) if self.full else 0
-            return fold(np.asarray(g * slope), x.shape), fold(np.asarray(g * (rest - log_rate)), t.shape)
+            return fold(np.asanyarray(g * slope), x.shape), fold(np.asanyarray(g * (rest - log_rate)), t.shape)
 
         return self.reduced(losses, back, branches=(many,) if self.full else ())
 
@@ -201,22 +201,22 @@ class GaussianNLLLoss(Loss):
         noise: Noise = None,
     ) -> Step:
         joint_shape(self, x, t)
-        given = np.asarray(var, np.result_type(x) if isinstance(var, float | int) else None)
+        given = np.asanyarray(var, np.result_type(x) if isinstance(var, float | int) else None)
         if (given.real < 0).any():
             raise reject(self, "the least entry of var", float(given.real.min()), "a number from 0")
         spread = given if given.ndim == 0 and not isinstance(var, np.ndarray) else self._spread(given, x)
-        v = np.where(spread.real < self.eps, np.asarray(self.eps, spread.dtype), spread)
+        v = np.where(spread.real < self.eps, np.asanyarray(self.eps, spread.dtype), spread)
         d = x - t
         losses = (np.log(v) + d * d / v) / 2
         if self.full:
             losses = losses + log(2 * pi) / 2
 
         def back(g: Array) -> tuple[Array | None, ...]:
-            gradient = np.asarray(g * d / v)
-            own = fold(np.asarray(g * (1 - d * d / v) / (2 * v)), spread.shape).reshape(given.shape)
+            gradient = np.asanyarray(g * d / v)
+            own = fold(np.asanyarray(g * (1 - d * d / v) / (2 * v)), spread.shape).reshape(given.shape)
             return fold(gradient, x.shape), fold(-gradient, t.shape), own if isinstance(var, np.ndarray) else None
 
-        return self.reduced(np.asarray(losses), back, branches=(spread.real < self.eps,))
+        return self.reduced(np.asanyarray(losses), back, branches=(spread.real < self.eps,))
 
     def _spread(self, var: Array, x: Array) -> Array:
         if var.shape == x.shape[:-1] and var.shape != x.shape:
@@ -264,7 +264,7 @@ class KLDivLoss(Loss):
 
         def back(g: Array) -> tuple[Array, Array]:
             slope = p * (t - x + 1) if self.log_target else np.where(nothing, -np.inf, log_p) + 1 - x
-            return fold(np.asarray(-g * p), x.shape), fold(np.asarray(g * slope), t.shape)
+            return fold(np.asanyarray(-g * p), x.shape), fold(np.asanyarray(g * slope), t.shape)
 
         count = (x.shape[0] if x.ndim else 1) if self.reduction == "batchmean" else None
-        return self.reduced(np.asarray(p * (log_p - x)), back, count, branches=(nothing,))
+        return self.reduced(np.asanyarray(p * (log_p - x)), back, count, branches=(nothing,))

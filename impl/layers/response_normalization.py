@@ -34,7 +34,7 @@ class _AcrossChannels(Layer):
         count = self.neighbours(*np.indices((x.shape[1], x.shape[1]))).astype(x.dtype)
 
         def across(weights: Array, values: Array) -> Array:
-            return np.asarray(np.einsum("cj,nj...->nc...", weights, values))
+            return np.asanyarray(np.einsum("cj,nj...->nc...", weights, values))
 
         with np.errstate(divide="ignore", invalid="ignore"):  # k may be 0, and so may all neighbours
             d = self.k + self.alpha / self.size * across(count, x * x)
@@ -91,7 +91,7 @@ class CrossMapLRN2d(_AcrossChannels):
     k: float = 1
 
     def neighbours(self, channel: Array, other: Array) -> Array:
-        return np.asarray((abs(channel - other) < (self.size + 1) // 2) | (other == 0))
+        return np.asanyarray((abs(channel - other) < (self.size + 1) // 2) | (other == 0))
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         check_shape(self, "its input", x, (None,) * 4)

@@ -18,7 +18,7 @@ PIECE = 2**17
 
 def softmax(x: Array, axis: int) -> Array:
     """Return ``exp(x) / sum exp(x)`` along an axis; the shift by the maximum is a constant that cancels."""
-    e = np.asarray(x - x.real.max(axis, keepdims=True, initial=-np.inf))
+    e: Array = np.asanyarray(x - x.real.max(axis, keepdims=True, initial=-np.inf))
     np.exp(e, out=e)
     e /= e.sum(axis, keepdims=True)
     return e
@@ -26,7 +26,7 @@ def softmax(x: Array, axis: int) -> Array:
 
 def log_softmax(x: Array, axis: int) -> Array:
     """Return ``x - log sum exp(x)`` along an axis."""
-    z = np.asarray(x - x.real.max(axis, keepdims=True, initial=-np.inf))
+    z: Array = np.asanyarray(x - x.real.max(axis, keepdims=True, initial=-np.inf))
     with np.errstate(divide="ignore"):  # the sum over an empty axis is 0
         z -= np.log(np.exp(z).sum(axis, keepdims=True))
     return z
@@ -42,7 +42,7 @@ def log_softmax_at(x: Array, at: tuple[Array, ...], axis: int) -> tuple[Array, C
     rows = 1 + (len(x) if whole else PIECE * len(x) // x.size)
     pieces = [slice(i, i + rows) for i in range(0, len(x), rows)]
     shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-    shift, total = np.empty(shape, x.real.dtype), np.empty(shape, x.dtype)
+    shift, total = np.empty(shape, x.real.dtype), np.empty_like(x, order="C", shape=shape)
     for piece in pieces:
         np.maximum.reduce(x.real[piece], axis, keepdims=True, out=shift[piece])
         e = x[piece] - shift[piece]
@@ -59,7 +59,7 @@ def log_softmax_at(x: Array, at: tuple[Array, ...], axis: int) -> tuple[Array, C
 
     z = x[at]
     z = z - shift.reshape(z.shape)
-    return np.asarray(z - np.log(total).reshape(z.shape)), back
+    return np.asanyarray(z - np.log(total).reshape(z.shape)), back
 
 
 def both_ways(x: Array, axis: int) -> tuple[Array, Callable[[Array], Array]]:
@@ -67,7 +67,7 @@ def both_ways(x: Array, axis: int) -> tuple[Array, Callable[[Array], Array]]:
     y = softmax(x, axis)
 
     def back(g: Array) -> Array:
-        dx = np.asarray(g * y)
+        dx = np.asanyarray(g * y)
         np.subtract(g, dx.sum(axis, keepdims=True), out=dx)
         dx *= y
         return dx
@@ -143,7 +143,7 @@ class LogSoftmax(_AlongAxis):
         y = log_softmax(x, axis)
 
         def backward(g: Array) -> Gradients:
-            dx = np.asarray(np.exp(y))
+            dx = np.asanyarray(np.exp(y))
             dx *= g.sum(axis, keepdims=True)
             return Gradients((np.subtract(g, dx, out=dx),))
 

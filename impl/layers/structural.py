@@ -19,7 +19,7 @@ def fold(gradient: Array, shape: Shape) -> Array:
     """Sum over the axes along which broadcasting had repeated an array of ``shape``."""
     extra = gradient.ndim - len(shape)
     axes = tuple(range(extra)) + tuple(i + extra for i, n in enumerate(shape) if n == 1)
-    return np.asarray(gradient.sum(axis=axes).reshape(shape) if axes else gradient)
+    return np.asanyarray(gradient.sum(axis=axes).reshape(shape) if axes else gradient)
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Add(Layer):
 
     def forward(self, parameters: Mapping[str, Array], *xs: Array, training: bool = True, noise: Noise = None) -> Step:
         y = reduce(np.add, xs)
-        return Step(np.asarray(y), lambda g: Gradients(tuple(fold(g, x.shape) for x in xs)))
+        return Step(np.asanyarray(y), lambda g: Gradients(tuple(fold(g, x.shape) for x in xs)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +48,10 @@ class Mul(Layer):
         training: bool = True,
         noise: Noise = None,
     ) -> Step:
-        return Step(np.asarray(a * b), lambda g: Gradients((fold(g * b.conj(), a.shape), fold(g * a.conj(), b.shape))))
+        def backward(g: Array) -> Gradients:
+            return Gradients((fold(g * b.conj(), a.shape), fold(g * a.conj(), b.shape)))
+
+        return Step(np.asanyarray(a * b), backward)
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,4 +164,4 @@ class Mean(Layer):
         def backward(g: Array) -> Gradients:
             return Gradients((np.broadcast_to(np.reshape(g, kept) / count, x.shape).astype(g.dtype),))
 
-        return Step(np.asarray(total / count), backward)
+        return Step(np.asanyarray(total / count), backward)

@@ -61,7 +61,7 @@ class _MaxUnpool(Layer):
             raise reject(self, "an element of indices", int(wrong[0]), f"one in [0, {size})")
         planes = prod(x.shape[: -self.rank])
         at = (np.arange(planes)[:, None], indices.reshape(planes, prod(x.shape[-self.rank :])))
-        y = np.zeros((planes, size), x.dtype)
+        y = np.zeros_like(x, order="C", shape=(planes, size))
         y[at] = x.reshape(at[1].shape)
 
         def backward(g: Array) -> Gradients:

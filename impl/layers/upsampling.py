@@ -36,7 +36,7 @@ class _Resized(Layer):
     def __post_init__(self) -> None:
         if (self.size is None) == (self.scale_factor is None):
             raise reject(self, "scale_factor", self.scale_factor, f"either it or size, which is {self.size!r}")
-        given = np.atleast_1d(np.asarray(self.scale_factor if self.size is None else self.size))
+        given = np.atleast_1d(np.asanyarray(self.scale_factor if self.size is None else self.size))
         if self.size is not None and not (given.dtype.kind == "i" and given.min() >= 0):
             raise reject(self, "size", self.size, "an integer, or one for each axis, at least 0")
         if not given.min() >= 0 or (self.size is None and 0 in given):
@@ -48,7 +48,7 @@ class _Resized(Layer):
             raise reject(self, "the shape of its input", x.shape, f"{wanted} for the mode {mode}")
         spatial = x.shape[2:]
         name = "scale_factor" if self.size is None else "size"
-        given = np.asarray(getattr(self, name))
+        given = np.asanyarray(getattr(self, name))
         if given.shape not in ((), (len(spatial),)):
             raise reject(self, name, getattr(self, name), f"one number or {len(spatial)} for the shape {x.shape}")
         each = np.broadcast_to(given, len(spatial)).tolist()
@@ -69,7 +69,7 @@ class _Resized(Layer):
 def _along(n: int, m: int, factor: float | None, mode: str, align_corners: bool, dtype: DTypeLike) -> Along:
     """Make the map from n to m elements, computing in the precision in which torch does."""
     i = np.arange(m).astype(dtype)
-    scale = np.asarray((n / m) if factor is None else 1 / factor, dtype)
+    scale = np.asanyarray((n / m) if factor is None else 1 / factor, dtype)
     # Rounded once, as by the one instruction that torch's compiler makes of it.
     middle = (scale.astype(np.longdouble) * (i + 0.5) - 0.5).astype(dtype)
     if mode.startswith("nearest"):
@@ -77,7 +77,7 @@ def _along(n: int, m: int, factor: float | None, mode: str, align_corners: bool,
         # torch rounds to float32 before it takes the floor, whatever the dtype.
         at = np.floor(at.astype(np.float32)).astype(np.int64)
         return Along(n, np.minimum(at, n - 1)[None], np.ones((1, m)))
-    source = i * np.asarray((n - 1) / max(m - 1, 1), dtype) if align_corners else middle
+    source = i * np.asanyarray((n - 1) / max(m - 1, 1), dtype) if align_corners else middle
     if mode != "bicubic":
         source = i if n == m else np.maximum(source, 0)
     first = np.minimum(np.floor(source).astype(np.int64), n - 1)
@@ -89,11 +89,11 @@ def _along(n: int, m: int, factor: float | None, mode: str, align_corners: bool,
 
 
 def _near(t: Array) -> Array:
-    return np.asarray(((SLOPE + 2) * t - (SLOPE + 3)) * t * t + 1)
+    return np.asanyarray(((SLOPE + 2) * t - (SLOPE + 3)) * t * t + 1)
 
 
 def _far(t: Array) -> Array:
-    return np.asarray(((SLOPE * t - 5 * SLOPE) * t + 8 * SLOPE) * t - 4 * SLOPE)
+    return np.asanyarray(((SLOPE * t - 5 * SLOPE) * t + 8 * SLOPE) * t - 4 * SLOPE)
 
 
 @dataclass(frozen=True, eq=False)

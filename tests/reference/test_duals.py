@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as nps
 from scipy import special
 
 from reference.differences import complex_step
-from reference.duals import Dual, dual, parts, plain
+from reference.duals import Dual, Units, dual, parts, plain
 
 X = np.random.default_rng(0).uniform(0.2, 2.0, (2, 3, 4))
 A = np.random.default_rng(1).standard_normal((4, 5))
@@ -52,6 +52,12 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "padded": lambda x: np.pad(x, ((0, 0), (1, 2), (0, 0))),
     "repeated": lambda x: np.repeat(x, 2, axis=1) + np.flip(np.repeat(x, 2, 1), 1),
     "cumulated": lambda x: np.cumsum(x, -1),
+    "shifted in place": lambda x: shifted_in_place(x),
+    "constants in place": lambda x: constants_in_place(x),
+    "a clipped middle": lambda x: np.clip(x, 0.5, 1.5) + x.clip(0.4, 1.4),
+    "the larger of two": lambda x: np.maximum(x, 1.0) + np.minimum(x, 1.2),
+    "taken": lambda x: x.take(np.array([0, 2, 2]), axis=1),
+    "added at places": lambda x: added_at(x),
     "buffers": lambda x: buffer(x),
     "copies": lambda x: x.copy() * np.copy(x) + np.squeeze(x[:1], 0) + x[:1].squeeze(),
     "no axis": lambda x: (x.sum() * x.sum()) + x[0, 0, 0],
@@ -67,11 +73,33 @@ def in_place(x: Any) -> Any:
     return y
 
 
+def shifted_in_place(x: Any) -> Any:
+    """What was only shifted is computed on in place, and the input is looked at again."""
+    e = x - 1.0
+    np.exp(e, out=e)
+    return e + x
+
+
+def constants_in_place(x: Any) -> Any:
+    """A constant among dual numbers becomes none."""
+    y = x.real * 1.0 + np.zeros_like(x, shape=4) * 0.0
+    constant = (x * 0.0).real + 1.0
+    y = np.add(y, constant)
+    y += x
+    return y
+
+
 def buffer(x: Any) -> Any:
     y = np.zeros_like(x, shape=(2, 5, 4))
     y[:, 1:4] = x
     np.multiply(x, x, out=y[:, :3])
     return y + np.ones_like(y) * 2 + np.full_like(y, 3.0)
+
+
+def added_at(x: Any) -> Any:
+    total = np.zeros_like(x, shape=(3, 4))
+    np.add.at(total, np.array([0, 0, 2]), x[0])
+    return total
 
 
 def derivatives(function: Callable[[Any], Any], x: Any) -> Any:
@@ -100,6 +128,42 @@ def test_shapes_of_every_rank_broadcast(x: Any) -> None:
     found = derivatives(lambda z: z * z.sum(-1, keepdims=True) + z.sum() + z[..., :1], x)
     want = complex_step(lambda z: z * z.sum(-1, keepdims=True) + z.sum() + z[..., :1], x)
     np.testing.assert_allclose(found.reshape(x.size, -1).sum(1).reshape(x.shape), want.value, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a, b: a @ b.T,
+        lambda a, b: b @ a.T,
+        lambda a, b: a.reshape(4, 3) @ b.reshape(3, 4),
+        lambda a, b: (b * 2) @ a.swapaxes(0, 1),
+        lambda a, b: a.T @ a,
+        lambda a, b: a * b,
+    ],
+)
+def test_a_single_one_in_each_part_is_the_same_as_that_part_written_out(function: Callable[[Any, Any], Any]) -> None:
+    a, b = X[0], X[1]
+    places = Units(np.arange(12), np.unravel_index(np.arange(12), a.shape))
+    for constant in (b, dual(b, None, 12), dual(b, np.random.default_rng(3).standard_normal((12, 3, 4)))):
+        short, long = (function(dual(a, own, 12), constant) for own in (places, np.eye(12)))
+        assert np.array_equal(plain(short), plain(long))
+        np.testing.assert_allclose(parts(short), parts(long), rtol=1e-14)
+
+
+def test_a_constant_becomes_none_where_it_is_written_to() -> None:
+    x, constant = dual(X, np.eye(X.size)), dual(X, None, X.size)
+    assert parts(constant * 2) is None
+    total = constant * 2
+    total += x
+    assert np.array_equal(parts(total), parts(x))
+    room = np.empty_like(constant)
+    room[...] = x
+    assert np.array_equal(parts(room), parts(x))
+
+
+def test_the_size_of_a_number_counts_on_both_sides() -> None:
+    x = np.array([-2.0, -0.5, 0.25, 3.0])
+    assert np.array_equal(derivatives(np.abs, x), np.diag(np.sign(x)))
 
 
 def test_what_decides_sees_the_numbers_alone() -> None:
