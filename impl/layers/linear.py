@@ -61,7 +61,8 @@ class Linear(Layer):
         y = product(x, weight.T)
         if self.bias:
             bias = parameters["bias"]
-            y = np.add(y, bias, out=y if bias.dtype == y.dtype else None)
+            alike = (type(bias), bias.dtype) == (type(y), y.dtype)
+            y = np.add(y, bias, out=y if alike else None)
 
         def own(g: Array) -> dict[str, Array]:
             gradients = {"weight": matrix_gradient(g, x)}

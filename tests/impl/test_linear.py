@@ -77,3 +77,16 @@ def test_flatten_makes_an_axis_of_a_number():
     step = impl.Flatten(0).forward({}, np.asarray(2.0))
     assert step.output.shape == torch.nn.Flatten(0)(torch.tensor(2.0)).shape == (1,)
     assert step.backward(np.ones(1)).inputs[0].shape == ()
+
+
+class Noted(np.ndarray):
+    """Carries along more than its numbers."""
+
+
+@pytest.mark.parametrize("kind", [np.complex128, np.longdouble, Noted])
+def test_what_a_bias_carries_along_is_handed_on(kind):
+    layer = impl.Linear(3, 2)
+    parameters = layer.initial(np.random.default_rng(0))
+    bias = parameters["bias"].view(Noted) if kind is Noted else parameters["bias"].astype(kind)
+    y = layer.forward(parameters | {"bias": bias}, np.ones((4, 3))).output
+    assert (type(y), y.dtype) == (type(bias), bias.dtype)
