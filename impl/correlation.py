@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from math import prod
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from impl.layer import Array, Shape
 from impl.memory import keep_freed_memory
@@ -44,6 +45,11 @@ def batch_last(x: Array) -> Array:
         some = slice(start, start + SAMPLES_AT_ONCE)
         turned[..., some] = np.moveaxis(x[some], 0, -1)
     return np.moveaxis(turned, -1, 0)
+
+
+def _room(shape: Shape, dtype: DTypeLike) -> Array:
+    """Make room for ``(N, C, *spatial)``, the batch last in memory."""
+    return np.moveaxis(np.empty((*shape[1:], shape[0]), dtype), -1, 0)
 
 
 def _rows(x: Array, groups: int) -> Array:
@@ -115,7 +121,7 @@ def _columns(x: Array, grid: Grid) -> Iterator[tuple[slice, Array]]:
 def correlate(weight: Array, x: Array, grid: Grid) -> Array:
     """``y[o, p] = sum_ck W[o, c, k] x[c, p stride + k dilation]``: ``(N, O, *out)``, as a product with columns."""
     out = grid.counts(x.shape[2:])
-    y = np.moveaxis(np.empty((prod(weight.shape[:2]), *out, len(x)), np.result_type(weight, x)), -1, 0)
+    y = _room((len(x), prod(weight.shape[:2]), *out), np.result_type(weight, x))
     rows = _rows(y, grid.groups)
     for share, columns in _columns(x, grid):
         _multiply(weight, columns, _some(rows, share))
@@ -141,16 +147,20 @@ def adjoint(weight: Array, g: Array, grid: Grid, spatial: Shape, margins: Margin
     return correlate(_mirrored(weight, grid), _around(g, grid, margins), grid)
 
 
-def both_gradients(weight: Array, g: Array, x: Array, grid: Grid, margins: Margins) -> tuple[Array, Array]:
+def gradients(
+    weight: Array, g: Array, x: Array, grid: Grid, margins: Margins, of_x: bool
+) -> tuple[Array | None, Array]:
     """Return dE/dx less the margins, where x holds zeros, and dE/dW; the columns of g serve for both where they can."""
     if not _mirrors(weight, grid):
-        return adjoint(weight.conj(), g, grid, x.shape[2:], margins), weight_gradient(g, x.conj(), grid)
-    inner = unpad(x, margins, "zeros")
-    dx = np.moveaxis(np.empty((*inner.shape[1:], len(x)), np.result_type(weight, g)), -1, 0)
-    rows, inside = _rows(dx, grid.groups), _rows(inner.conj(), grid.groups)
-    turned, total = _mirrored(weight.conj(), grid), np.zeros((), np.result_type(g, x))
+        dx = adjoint(weight.conj(), g, grid, x.shape[2:], margins) if of_x else None
+        return dx, weight_gradient(g, x.conj(), grid)
+    inner = batch_last(unpad(x, margins, "zeros").conj())
+    dx = _room(inner.shape, np.result_type(weight, g)) if of_x else None
+    turned, inside = _mirrored(weight.conj(), grid), _rows(inner, grid.groups)
+    total: Array = np.zeros((), np.result_type(g, x))
     for share, columns in _columns(_around(g, grid, margins), grid):
-        _multiply(turned, columns, _some(rows, share))
+        if dx is not None:
+            _multiply(turned, columns, _some(_rows(dx, grid.groups), share))
         total = total + _outer(_some(inside, share), columns)
     return dx, _mirrored(total, grid)
 

@@ -7,7 +7,7 @@ import pytest
 
 import impl
 from impl import correlation
-from impl.correlation import adjoint, batch_last, both_gradients, correlate, weight_gradient
+from impl.correlation import adjoint, batch_last, correlate, gradients, weight_gradient
 from impl.windows import Grid, windows
 
 SHAPES = range(40)
@@ -85,7 +85,7 @@ def test_both_gradients_are_those_found_one_by_one(seed, sizes):
     padded = np.zeros_like(x)
     place = (..., *(slice(before, None) for before, _ in margins))
     padded[place] = x[place]
-    dx, gradient = both_gradients(weight, g, padded, grid, margins)
+    dx, gradient = gradients(weight, g, padded, grid, margins, of_x=True)
     np.testing.assert_allclose(dx, adjoint(weight.conj(), g, grid, x.shape[2:], margins), atol=1e-11)
     np.testing.assert_allclose(gradient, weight_gradient(g, padded.conj(), grid), atol=1e-11)
 
