@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from backproof.generator import drawable, random_architecture
+from backproof.generator import drawable, random_reference
 from backproof.implementations import Completed, Verifiable, load
 from backproof.reproduction import reproduction
 from backproof.shrinking import shrink_failure
 from backproof.verification import DTYPES, Verification
 from backproof.witnesses import Unsupported
-from reference import Architecture, Node
+from reference import Architecture, Node, Reference
 from reference.ops import STRUCTURAL
 from reports import Agreement
 from reports.agreement import SECOND_ORDER
@@ -48,6 +48,8 @@ class Campaign:
         Ops to draw from; None: all that the implementation supports.
     second_order
         Whether gradients of gradients are compared, too, in float64.
+    device
+        Where the reference runs; architectures and values are drawn on the CPU, so they are the same everywhere.
     """
 
     implementation: str = "numpy"
@@ -56,6 +58,7 @@ class Campaign:
     dtypes: tuple[str, ...] = ("float64", "float32")
     layers: tuple[str, ...] | None = None
     second_order: bool = False
+    device: str = "cpu"
 
     def checked(self) -> Campaign:
         """Return the campaign with its layers filled in.
@@ -69,6 +72,8 @@ class Campaign:
             if dtype not in DTYPES:
                 raise Unsupported(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
         check_second_order(self.dtypes, self.second_order)
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise Unsupported("PyTorch finds no CUDA device here: without --device the reference runs on the CPU")
         implementation = load(self.implementation)
         supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op, self.dtypes)]
         for name in self.layers or ():
@@ -110,8 +115,11 @@ class Campaign:
 
     def example(self, number: int) -> list[Agreement]:
         """Verify one example."""
-        architecture = random_architecture((self.seed << 32) + number, self.layers)
-        return agreements(architecture, _loaded(self.implementation), self.dtypes, self.second_order)
+        reference = random_reference((self.seed << 32) + number, self.layers)
+        if self.device != "cpu":
+            reference = Reference(reference.twin.on(self.device), reference.values)
+        verification = Verification(reference.twin.architecture, _loaded(self.implementation), reference=reference)
+        return _agreements(verification, self.dtypes, self.second_order)
 
 
 def check_second_order(dtypes: Sequence[str], second_order: bool) -> None:
@@ -130,7 +138,10 @@ def agreements(
     architecture: Architecture, implementation: Verifiable, dtypes: Sequence[str], second_order: bool = False
 ) -> list[Agreement]:
     """Verify one architecture in several dtypes, which share the reference and the finite differences."""
-    verification = Verification(architecture, implementation)
+    return _agreements(Verification(architecture, implementation), dtypes, second_order)
+
+
+def _agreements(verification: Verification, dtypes: Sequence[str], second_order: bool) -> list[Agreement]:
     return [verification.agreement(dtype, second_order=second_order) for dtype in dtypes]
 
 

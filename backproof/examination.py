@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from backproof.behaviour import Misbehaviour, misbehaviour
-from backproof.differencing import along_one_direction
 from backproof.judging import AT_A_KINK, finite, judged, rounding
 from backproof.running import outputs, run
 from backproof.second_order import SecondOrder
+from backproof.whole import along_one_direction
 from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.differences import Estimate
@@ -153,7 +153,8 @@ class Examination:
         """Why an array that seems to disagree need not be wrong, if so."""
         if reference.may_overflow(self.dtype):
             return f"numbers on the way may be beyond {self.dtype}"
-        return NOT_A_NUMBER if name.kind not in AHEAD and reference.not_a_number else ""
+        back = name.kind not in AHEAD and not self.witnesses.imaginary
+        return NOT_A_NUMBER if back and reference.not_a_number else ""
 
     def bound(self, reference: Reference, name: Tensor, look: int = THOROUGH) -> float:
         """How far rounding may move an array."""
@@ -249,11 +250,13 @@ class Examination:
         found: dict[str, TensorAgreement] = {}
         if self.dtype != "float64" or not finite(self.reference.run):
             return found
-        for gradients, forward, against in (
-            (self.whole, self._outputs, "differences"),
-            (self.reference.run, self.witnesses.twin.forward, PYTORCH),
+        ours = self.implementation
+        analytic = not ours.runs_whole_networks and all(map(ours.complex_clean, self.nodes))
+        for gradients, forward, steps, against in (
+            (self.whole, self._outputs, analytic, "differences"),
+            (self.reference.run, self.witnesses.twin.forward, False, PYTORCH),
         ):
-            estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference)
+            estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference, steps)
             found[against] = _looked_at(partial(self._along, estimate, claimed, sensitivity, against))
             told = self._contradicts_nothing(estimate) if found[against].verdict == "disagree" else ""
             if told:

@@ -84,11 +84,16 @@ def architectures(draw: st.DrawFn, layers: Sequence[str] | None = None, max_node
     ValueError
         A layer is not in the catalogue.
     """
-    return _grow(HypothesisChooser(draw), layers, max_nodes)
+    return _grow(HypothesisChooser(draw), layers, max_nodes).twin.architecture
 
 
 def random_architecture(seed: int, layers: Sequence[str] | None = None, max_nodes: int = 8) -> Architecture:
     """Draw the architecture of an integer: what :func:`architectures` draws, without Hypothesis."""
+    return random_reference(seed, layers, max_nodes).twin.architecture
+
+
+def random_reference(seed: int, layers: Sequence[str] | None = None, max_nodes: int = 8) -> Reference:
+    """Draw the architecture of an integer, with what PyTorch says of it."""
     return _grow(RandomChooser(seed), layers, max_nodes)
 
 
@@ -242,7 +247,7 @@ class _Growing:
         return Architecture(inputs, tuple(self.nodes), tuple(ends), seed, self.training)
 
 
-def _grow(choose: Chooser, layers: Sequence[str] | None, max_nodes: int) -> Architecture:
+def _grow(choose: Chooser, layers: Sequence[str] | None, max_nodes: int) -> Reference:
     if max_nodes < 1:
         raise ValueError(f"max_nodes is {max_nodes}, wanted at least 1")
     available = drawable(layers)
@@ -259,17 +264,17 @@ def _grow(choose: Chooser, layers: Sequence[str] | None, max_nodes: int) -> Arch
         growing.place(choose.one_of(wanted if named else available))
     while not growing.nodes:  # nothing that was drawn fitted the first input
         growing.place(rows()["Reshape"])
-    return away_from_kinks(growing.finish(choose.integer(0, 2**32 - 1)))
+    return away_from_kinks(growing.twin.of(growing.finish(choose.integer(0, 2**32 - 1))))
 
 
-def away_from_kinks(architecture: Architecture) -> Architecture:
+def away_from_kinks(twin: Twin) -> Reference:
     """Take the next seed, a few times, while a value lies so near a kink that float32 may round to its other side.
 
     Kinks that are hit on purpose (inputs that are ``ties``) stay hit: arithmetic on them is exact.
     """
-    twin = Twin(architecture, device="cpu")
     for _ in range(MOVES):
-        if not Reference(twin, draw_values(architecture, twin)).near_kink(MARGIN):
-            break
-        architecture = replace(architecture, seed=(architecture.seed + 1) % 2**32)
-    return architecture
+        reference = Reference(twin, draw_values(twin.architecture, twin))
+        if not reference.near_kink(MARGIN):
+            return reference
+        twin = twin.of(replace(twin.architecture, seed=(twin.architecture.seed + 1) % 2**32))
+    return Reference(twin, draw_values(twin.architecture, twin))

@@ -21,11 +21,15 @@ class Unsupported(ValueError):
 class Witnesses:
     """All that verifying one architecture needs, computed once and shared by the dtypes.
 
-    With ``imaginary``, all real numbers get imaginary parts.
+    With ``imaginary``, all real numbers get imaginary parts. A ``reference`` that is there already is taken as it is.
     """
 
     def __init__(
-        self, architecture: Architecture, implementation: str | Verifiable = "numpy", imaginary: bool = False
+        self,
+        architecture: Architecture,
+        implementation: str | Verifiable = "numpy",
+        imaginary: bool = False,
+        reference: Reference | None = None,
     ) -> None:
         self.architecture = architecture
         self.implementation = Completed(load(implementation) if isinstance(implementation, str) else implementation)
@@ -37,11 +41,13 @@ class Witnesses:
                     f"does not say that it computes node {node.name} ({node.op}) of complex numbers as PyTorch does"
                 )
                 raise Unsupported(f"{self.implementation.name} {message}")
-        self.twin, self.imaginary = Twin(architecture), imaginary
-        values = draw_values(architecture, self.twin)
-        self.reference = Reference(
-            self.twin, with_imaginary_parts(values, architecture, self.twin) if imaginary else values
-        )
+        self.imaginary = imaginary
+        self.twin = reference.twin if reference else Twin(architecture)
+        if not reference:
+            values = draw_values(architecture, self.twin)
+            values = with_imaginary_parts(values, architecture, self.twin) if imaginary else values
+            reference = Reference(self.twin, values)
+        self.reference = reference
 
     @cached_property
     def alone(self) -> dict[str, Reference]:

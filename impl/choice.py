@@ -42,5 +42,7 @@ def choose(mask: Array, x: Array, y: Array) -> Array:
     if integer is None or x.dtype != y.dtype:
         return np.where(mask, x, y)
     # Of two numbers, the bits in which they differ turn one into the other.
-    bits = np.bitwise_xor(x.view(integer), y.view(integer))
-    return np.asarray(np.bitwise_xor(np.multiply(bits, mask), y.view(integer)).view(x.dtype))
+    bits = np.asarray(np.bitwise_xor(x.view(integer), y.view(integer)))
+    bits = np.asarray(np.multiply(bits, mask, out=bits if bits.shape == np.shape(mask) else None))
+    np.bitwise_xor(bits, y.view(integer), out=bits)
+    return bits.view(x.dtype)

@@ -71,13 +71,16 @@ def complex_step(function: Terms, x: Array, directions: Iterable[Array] | None =
     return Estimate(value, ROUNDING * EPS * size + underflow, value, value, size)
 
 
-def finite_difference(function: Terms, x: Array, directions: Iterable[Array] | None = None) -> Estimate:
+def finite_difference(
+    function: Terms, x: Array, directions: Iterable[Array] | None = None, expected: float | None = None
+) -> Estimate:
     """Differentiate along directions, by default along every coordinate of ``x``.
 
     Central differences at h, h/2 and h/4, extrapolated twice, at two or more steps h, from the scale of what is
     moved and from what was found at the steps before. The bound is the last extrapolation's change, plus what rounding
     can do in the dtype in which the terms come (float32, float64, longdouble), plus the noise that was seen. It
-    is infinite where nothing is known: at a jump, beside NaN, where the function is noise.
+    is infinite where nothing is known: at a jump, beside NaN, where the function is noise. One step is enough where it
+    confirms what is ``expected`` along the (only) direction, from somebody who did not look at the function.
 
     Source: Richardson, Phil. Trans. R. Soc. A 226 (1927).
     """
@@ -85,7 +88,8 @@ def finite_difference(function: Terms, x: Array, directions: Iterable[Array] | N
         here = function(x).reshape(-1)
         sizes = np.abs(x[x != 0])
         typical = float(np.median(sizes)) if sizes.size else 1.0
-        found = [_along(function, x, here, d, typical) for d in (_units(x) if directions is None else directions)]
+        along = _units(x) if directions is None else directions
+        found = [_along(function, x, here, d, typical, expected) for d in along]
     columns = np.array(found, dtype=np.float64).reshape(-1, 5).T
     shape = x.shape if directions is None else (-1,)
     return Estimate(*(column.reshape(shape) for column in columns))
@@ -100,12 +104,12 @@ def _units(x: Array) -> Iterator[Array]:
 
 
 def _along(
-    function: Terms, x: Array, here: Array, direction: Array, typical: float
+    function: Terms, x: Array, here: Array, direction: Array, typical: float, expected: float | None
 ) -> tuple[float, float, float, float, float]:
     """Return the fields of an estimate along one direction."""
     if not direction.any():
         return 0.0, 0.0, 0.0, 0.0, 0.0
-    best = _searched(lambda t: function(x + t * direction), here, x, direction, typical)
+    best = _searched(lambda t: function(x + t * direction), here, x, direction, typical, expected)
     if best is None:
         return np.nan, np.inf, np.nan, np.nan, np.nan
     lower, upper = float(best.lower.sum()), float(best.upper.sum())
@@ -157,7 +161,9 @@ def _some(shifted: Shifted, which: Array, t: float) -> Array:
     return np.asarray(shifted(t).reshape(-1)[which])
 
 
-def _searched(shifted: Shifted, here: Array, x: Array, direction: Array, typical: float) -> Stencil | None:
+def _searched(
+    shifted: Shifted, here: Array, x: Array, direction: Array, typical: float, expected: float | None = None
+) -> Stencil | None:
     """Look for steps along a direction; None where nothing can be known."""
     longest = float(np.abs(direction).max(initial=0.0))
     unit = max(float(np.finfo(dtype).eps) for dtype in (x.dtype, here.dtype))
@@ -172,6 +178,7 @@ def _searched(shifted: Shifted, here: Array, x: Array, direction: Array, typical
         reach=max(moving, typical, 1.0) / longest,
         unit=unit,
         finest=64 * float(np.finfo(x.dtype).eps) * moving / longest,
+        expected=expected,
     )
 
 

@@ -45,14 +45,21 @@ def sigmoid(x: Array) -> tuple[Array, Array]:
     """Return ``s = 1 / (1 + exp(-x))`` and its derivative ``s (1 - s)``, accurate in both tails."""
     e = np.exp(downwards(x))  # never overflows
     rest = 1 + e
-    return choose(x.real < 0, e, np.ones((), e.dtype)) / rest, e / (rest * rest)
+    s = choose(x.real < 0, e, np.ones((), e.dtype))
+    s /= rest
+    rest *= rest
+    e /= rest
+    return s, e
 
 
 def tanh(x: Array) -> tuple[Array, Array]:
     """Return ``tanh x`` and its derivative, which ``1 - y^2`` would leave no digit where y is close to 1."""
     e = np.exp(downwards(2 * x))
     rest = 1 + e
-    return np.tanh(x), 4 * (e / (rest * rest))
+    rest *= rest
+    e /= rest
+    e *= 4
+    return np.tanh(x), e
 
 
 def softplus(x: Array) -> Array:

@@ -4,25 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import sqrt
-from typing import Any
+from math import prod, sqrt
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from impl.buffers import room
 from impl.init import uniform, xavier_normal, xavier_uniform
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.layers.dropout import Dropout
 from impl.layers.linear import matrix_gradient
-from impl.layers.softmax import softmax
+from impl.rows import softmax_rows, through_softmax_rows
 
 __all__ = ["MultiheadAttention"]
 
 
-def _merged(x: Array) -> Array:
-    """(N, num_heads, L, d) to (N, L, embed_dim)."""
-    n, heads, length, d = x.shape
-    return x.swapaxes(1, 2).reshape(n, length, heads * d)
+def _rows(x: Array) -> Array:
+    """``(*, features)`` to ``(rows, features)``, for one product of all of them."""
+    return x.reshape(prod(x.shape[:-1]), x.shape[-1])
+
+
+def _affine(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """``x W^T + b`` of ``(*, in)``."""
+    y = room((*x.shape[:-1], len(weight)), x, weight, *([] if bias is None else [bias]))
+    np.matmul(_rows(x), weight.T, out=_rows(y))
+    if bias is not None:
+        y += bias
+    return y
+
+
+def _bias_gradient(g: Array) -> Array:
+    return np.asarray(_rows(g).sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,60 +138,72 @@ class MultiheadAttention(Layer):
         if is_causal and attn_mask is None:
             raise reject(self, "attn_mask", None, "the causal mask, because is_causal is True")
         batched = query.ndim == 3
-        inputs = [self._batch_first(x, batched) for x in (query, key, value)]
         weights, biases = self._projections(parameters)
-        projected = [x @ w.T + b for x, w, b in zip(inputs, weights, biases)]
-        scale, given = sqrt(self.num_heads / self.embed_dim), inputs[1].shape[1]
-        q = self._heads(projected[0]) * scale
-        k, v = (self._heads(self._appended(x, n, parameters)) for x, n in zip(projected[1:], "kv"))
+        inputs = (query, key, value)
+        projected = [self._batch_first(_affine(x, w, b), batched) for x, w, b in zip(inputs, weights, biases)]
+        scale, given = sqrt(self.num_heads / self.embed_dim), projected[1].shape[1]
+        roles = [projected[0], *(self._appended(x, n, parameters) for x, n in zip(projected[1:], "kv"))]
+        q, k, v = map(self._heads, roles)
+        q *= scale
         scores = q @ k.swapaxes(-1, -2)
         if is_causal and key_padding_mask is None and not need_weights:
             scores = np.where(np.tri(*scores.shape[2:]), scores, -np.inf)
         else:
             for mask in self._masks(attn_mask, key_padding_mask, batched, scores, given):
                 scores[..., :given] += mask
-        nothing = (scores.real == -np.inf).all(-1, keepdims=True)
-        p = np.where(nothing, np.nan if need_weights else 0, softmax(np.where(nothing, 0, scores), -1))
+        p = scores  # the same memory
+        softmax_rows(p, np.nan if need_weights else 0)
         drawn = (len(p) * self.num_heads, *p.shape[2:]) if need_weights else p.shape
         dropped = Dropout(self.dropout).forward({}, p.reshape(drawn), training=training, noise=noise)
-        w = np.asarray(dropped.output).reshape(p.shape)
-        mixed = _merged(w @ v)
-        y = mixed @ parameters["out_proj.weight"].T
-        if self.bias:
-            y = y + parameters["out_proj.bias"]
-        y = self._as_given(y, batched)
-        shown = w.mean(axis=1) if average_attn_weights else w
+        w = cast(Array, dropped.output).reshape(p.shape)
+        mixed = room(query.shape, w, v)
+        np.matmul(w, v, out=self._heads(self._batch_first(mixed, batched)))
+        out_bias = parameters["out_proj.bias"] if self.bias else None
+        y = _affine(mixed, parameters["out_proj.weight"], out_bias)
 
-        def backward(grads: Any) -> Gradients:
+        def through(grads: Any) -> tuple[list[Array], dict[str, Array]]:
             g, g_shown = grads if need_weights else (grads, None)
-            g_w, g_v = np.zeros_like(w), np.zeros_like(v)
+            flows = [np.empty_like(x) for x in roles]
+            flow_q, flow_k, flow_v = map(self._heads, flows)
             own = {n: np.zeros_like(parameters[n]) for n in self.parameter_shapes if n.startswith("out_proj")}
-            if g is not None:  # for zeros would become NaN where the weights are
-                g = self._batch_first(g, batched)
-                g_mixed = self._heads(g @ parameters["out_proj.weight"])
-                g_w, g_v = g_mixed @ v.swapaxes(-1, -2), w.swapaxes(-1, -2) @ g_mixed
+            if g is None:  # for zeros would become NaN where the weights are
+                g_w, flow_v[...] = np.zeros_like(w), 0
+            else:
+                g_mixed = self._heads(self._batch_first(_affine(g, parameters["out_proj.weight"].T), batched))
+                g_w = g_mixed @ v.swapaxes(-1, -2)
+                np.matmul(w.swapaxes(-1, -2), g_mixed, out=flow_v)
                 own["out_proj.weight"] = matrix_gradient(g, mixed)
                 if self.bias:
-                    own["out_proj.bias"] = g.sum(axis=(0, 1))
+                    own["out_proj.bias"] = _bias_gradient(g)
             if g_shown is not None:
                 g_shown = g_shown if batched else g_shown[None]
                 g_w = g_w + (g_shown[:, None] / self.num_heads if average_attn_weights else g_shown)
-            g_p = np.asarray(dropped.backward(g_w.reshape(drawn)).inputs[0]).reshape(p.shape)
-            g_s = p * (g_p - (g_p * p).sum(-1, keepdims=True))
-            flows = [_merged(x) for x in (g_s @ k * scale, g_s.swapaxes(-1, -2) @ q, g_v)]
+            g_s = np.asarray(dropped.backward(g_w.reshape(drawn)).inputs[0]).reshape(p.shape)
+            through_softmax_rows(p, g_s)
+            np.matmul(g_s, k, out=flow_q)
+            flow_q *= scale
+            np.matmul(g_s.swapaxes(-1, -2), q, out=flow_k)
             if self.add_bias_kv:
                 own |= {f"bias_{n}": x[:, [given]].sum(axis=0, keepdims=True) for n, x in zip("kv", flows[1:])}
-            flows = [flow[:, : x.shape[1]] for flow, x in zip(flows, inputs)]
+            flows = [self._as_given(flow[:, : x.shape[1]], batched) for flow, x in zip(flows, projected)]
             matrices = [matrix_gradient(flow, x) for flow, x in zip(flows, inputs)]
             if "in_proj_weight" in self.parameter_shapes:
                 own["in_proj_weight"] = np.concatenate(matrices)
             else:
                 own |= {f"{n}_proj_weight": matrix for n, matrix in zip("qkv", matrices)}
             if self.bias:
-                own["in_proj_bias"] = np.concatenate([flow.sum(axis=(0, 1)) for flow in flows])
-            return Gradients(tuple(self._as_given(x @ m, batched) for x, m in zip(flows, weights)), own)
+                own["in_proj_bias"] = np.concatenate([_bias_gradient(flow) for flow in flows])
+            return flows, own
 
-        return Step((y, shown if batched else shown[0]) if need_weights else y, backward)
+        def backward(grads: Any) -> Gradients:
+            flows, own = through(grads)
+            return Gradients(tuple(_affine(flow, m.T) for flow, m in zip(flows, weights)), own)
+
+        output: Any = y
+        if need_weights:
+            shown = w.mean(axis=1) if average_attn_weights else w
+            output = y, shown if batched else shown[0]
+        return Step(output, backward, parameters_only=lambda grads: through(grads)[1])
 
     def _check(self, parameters: Mapping[str, Array], query: Array, key: Array, value: Array) -> None:
         for name, shape in self.parameter_shapes.items():
@@ -192,13 +217,13 @@ class MultiheadAttention(Layer):
             check_shape(self, name, x, wanted)
             wanted[time] = None if name == "query" else x.shape[time]  # values are as many as keys
 
-    def _projections(self, parameters: Mapping[str, Array]) -> tuple[list[Array], list[Any]]:
+    def _projections(self, parameters: Mapping[str, Array]) -> tuple[list[Array], list[Array | None]]:
         """Weights and biases that lead to Q, K and V."""
         if "in_proj_weight" in self.parameter_shapes:
             weights = np.split(parameters["in_proj_weight"], 3)
         else:
             weights = [parameters[f"{name}_proj_weight"] for name in "qkv"]
-        return weights, np.split(parameters["in_proj_bias"], 3) if self.bias else [0, 0, 0]
+        return weights, [*np.split(parameters["in_proj_bias"], 3)] if self.bias else [None] * 3
 
     def _batch_first(self, x: Array, batched: bool) -> Array:
         """Bring x to (N, L, features)."""
@@ -214,6 +239,8 @@ class MultiheadAttention(Layer):
 
     def _appended(self, x: Array, name: str, parameters: Mapping[str, Array]) -> Array:
         """Add to K or V ``(N, S, embed_dim)`` the rows that nobody gave."""
+        if not (self.add_bias_kv or self.add_zero_attn):
+            return x
         shape = (len(x), 1, self.embed_dim)
         learned = [np.broadcast_to(parameters[f"bias_{name}"], shape)] if self.add_bias_kv else []
         zeros = [np.zeros(shape, x.dtype)] if self.add_zero_attn else []

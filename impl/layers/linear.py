@@ -58,7 +58,7 @@ class Linear(Layer):
         weight = parameters["weight"]
         for name, shape in self.parameter_shapes.items():
             check_shape(self, name, parameters[name], shape)
-        y = product(as_rows(x), weight.T).reshape(*x.shape[:-1], self.out_features)
+        y = product(x, weight.T)
         if self.bias:
             bias = parameters["bias"]
             y = np.add(y, bias, out=y if bias.dtype == y.dtype else None)
@@ -69,10 +69,7 @@ class Linear(Layer):
                 gradients["bias"] = as_rows(g).sum(axis=0)
             return gradients
 
-        def backward(g: Array) -> Gradients:
-            return Gradients((product(as_rows(g), weight.conj()).reshape(x.shape),), own(g))
-
-        return Step(y, backward, parameters_only=own)
+        return Step(y, lambda g: Gradients((product(g, weight.conj()),), own(g)), parameters_only=own)
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
 from impl.layer import Array, Gradients, Noise, Shape, Step, check_shape, draws, reject
-from impl.layers.cells import Back, Elman, Gated, LongShortTerm, Recurrence, States
+from impl.layers.cells import Back, Below, Elman, Gated, LongShortTerm, Recurrence, States
 from impl.layers.dropout import Dropout
 
 __all__ = ["GRU", "LSTM", "RNN"]
@@ -81,7 +82,7 @@ class _Recurrent(Recurrence):
         for layer, suffixes in enumerate(self._suffixes):
             if layer:
                 dropped.append(Dropout(self.dropout).forward({}, y, training=training, noise=noise))
-                y = np.asarray(dropped[-1].output)
+                y = cast(Array, dropped[-1].output)
             outputs = []
             for way, suffix in enumerate(suffixes):
                 weights = {n.removesuffix(suffix): a for n, a in parameters.items() if n.endswith(suffix)}
@@ -91,32 +92,36 @@ class _Recurrent(Recurrence):
                 backs.append(back)
                 ends.append(end)
                 branches += self.branches(shown)
-            y = np.concatenate(outputs, axis=-1)
+            y = np.concatenate(outputs, axis=-1) if self.bidirectional else outputs[0]
         output = (
             y.swapaxes(0, 1) if turned else _drop_batch(y, batched),
             *(_drop_batch(np.stack(s), batched) for s in zip(*ends)),
         )
 
-        def backward(grads: Sequence[Array | None]) -> Gradients:
+        def through(grads: Sequence[Array | None]) -> tuple[list[Below], list[States], dict[str, Array]]:
             g, *g_states = (np.zeros_like(y) if g is None else g for g, y in zip(grads, output))
             g = g.swapaxes(0, 1) if turned else _add_batch(g, batched)
-            g_ends = list(zip(*(_add_batch(s, batched) for s in g_states)))
-            g_starts = list(g_ends)
+            g_starts = list(zip(*(_add_batch(s, batched) for s in g_states)))
             gradients: dict[str, Array] = {}
+            belows: list[Below] = []
             for layer, suffixes in reversed(list(enumerate(self._suffixes))):
-                pieces = []
+                if belows:
+                    g = np.asarray(dropped[layer].backward(_sum_of_ways(belows)).inputs[0])
+                    belows = []
                 for way, (suffix, piece) in enumerate(zip(suffixes, np.split(g, ways, axis=-1))):
                     k = layer * ways + way
-                    g_x, g_starts[k], own = backs[k](_turn(piece, way), g_ends[k])
-                    pieces.append(_turn(g_x, way))
+                    below, g_starts[k], own = backs[k](_turn(piece, way), g_starts[k])
+                    belows.append(below)
                     gradients |= {name + suffix: gradient for name, gradient in own.items()}
-                g = sum(pieces[1:], pieces[0])
-                if layer:
-                    g = np.asarray(dropped[layer - 1].backward(g).inputs[0])
-            g_first = (_drop_batch(np.stack(s), batched) for s in zip(*g_starts)) if first else ()
-            return Gradients((g.swapaxes(0, 1) if turned else _drop_batch(g, batched), *g_first), gradients)
+            return belows, g_starts, gradients
 
-        return Step(output, backward, branches=tuple(branches))
+        def backward(grads: Sequence[Array | None]) -> Gradients:
+            belows, g_starts, own = through(grads)
+            g = _sum_of_ways(belows)
+            g_first = (_drop_batch(np.stack(s), batched) for s in zip(*g_starts)) if first else ()
+            return Gradients((g.swapaxes(0, 1) if turned else _drop_batch(g, batched), *g_first), own)
+
+        return Step(output, backward, branches=tuple(branches), parameters_only=lambda grads: through(grads)[2])
 
     def _check(self, parameters: Mapping[str, Array], x: Array, first: States) -> None:
         time = 1 if self.batch_first and x.ndim == 3 else 0
@@ -136,6 +141,12 @@ class _Recurrent(Recurrence):
 def _turn(x: Array, way: int) -> Array:
     """Reverse time for the second direction, which reads from the end."""
     return x[::-1] if way else x
+
+
+def _sum_of_ways(belows: Sequence[Below]) -> Array:
+    """Add up what the directions send back to what they read."""
+    forwards, *backwards = (_turn(below(), way) for way, below in enumerate(belows))
+    return sum(backwards, forwards)
 
 
 def _add_batch(x: Array, batched: bool) -> Array:

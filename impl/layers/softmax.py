@@ -18,15 +18,18 @@ PIECE = 2**17
 
 def softmax(x: Array, axis: int) -> Array:
     """Return ``exp(x) / sum exp(x)`` along an axis; the shift by the maximum is a constant that cancels."""
-    e = np.exp(x - x.real.max(axis, keepdims=True, initial=-np.inf))
-    return np.asarray(e / e.sum(axis, keepdims=True))
+    e = np.asarray(x - x.real.max(axis, keepdims=True, initial=-np.inf))
+    np.exp(e, out=e)
+    e /= e.sum(axis, keepdims=True)
+    return e
 
 
 def log_softmax(x: Array, axis: int) -> Array:
     """Return ``x - log sum exp(x)`` along an axis."""
-    z = x - x.real.max(axis, keepdims=True, initial=-np.inf)
+    z = np.asarray(x - x.real.max(axis, keepdims=True, initial=-np.inf))
     with np.errstate(divide="ignore"):  # the sum over an empty axis is 0
-        return np.asarray(z - np.log(np.exp(z).sum(axis, keepdims=True)))
+        z -= np.log(np.exp(z).sum(axis, keepdims=True))
+    return z
 
 
 def log_softmax_at(x: Array, at: tuple[Array, ...], axis: int) -> tuple[Array, Callable[[Array], Array]]:
@@ -62,7 +65,14 @@ def log_softmax_at(x: Array, at: tuple[Array, ...], axis: int) -> tuple[Array, C
 def both_ways(x: Array, axis: int) -> tuple[Array, Callable[[Array], Array]]:
     """Return the softmax along an axis, and the function that takes dE/dy to dE/dx."""
     y = softmax(x, axis)
-    return y, lambda g: np.asarray(y * (g - (g * y).sum(axis, keepdims=True)))
+
+    def back(g: Array) -> Array:
+        dx = np.asarray(g * y)
+        np.subtract(g, dx.sum(axis, keepdims=True), out=dx)
+        dx *= y
+        return dx
+
+    return y, back
 
 
 class _AlongAxis(Layer):
@@ -133,6 +143,8 @@ class LogSoftmax(_AlongAxis):
         y = log_softmax(x, axis)
 
         def backward(g: Array) -> Gradients:
-            return Gradients((np.asarray(g - np.exp(y) * g.sum(axis, keepdims=True)),))
+            dx = np.asarray(np.exp(y))
+            dx *= g.sum(axis, keepdims=True)
+            return Gradients((np.subtract(g, dx, out=dx),))
 
         return Step(y, backward)

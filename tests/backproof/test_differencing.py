@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backproof import NumPyImplementation
+from backproof import NumPyImplementation, differencing
 from backproof.differencing import COORDINATES, Claim, Derivative, at_every_coordinate
 from backproof.implementations import Completed
 from backproof.verification import Verification
@@ -110,6 +110,61 @@ def test_an_honest_forward_is_believed() -> None:
 LINEAR = Node("one", "Linear", {"in_features": 100, "out_features": 100}, ("x",))
 LARGE = Architecture((Input("x", (2, 100)),), (LINEAR,), ("one",))
 WEIGHT = Tensor("parameter", "one", "weight")
+
+
+LAYERS = Architecture(
+    (Input("x", (4, 3, 6)),),
+    (Node("one", "LSTM", {"input_size": 6, "hidden_size": 2, "bidirectional": True}, ("x",)),),
+    ("one",),
+)
+
+
+class Counting(Changed):
+    """Counts how often it runs forward."""
+
+    def __init__(self, before: Callable[[Array], Array] = lambda x: x) -> None:
+        super().__init__(True, before)
+        self.runs = 0
+
+    def forward(self, *given: Any, **options: Any) -> Any:
+        self.runs += 1
+        return super().forward(*given, **options)
+
+
+def no_duals(x: Array) -> Array:
+    return np.array(x)  # loses the parts of dual numbers
+
+
+def test_all_coordinates_come_from_one_run_or_else_one_by_one() -> None:
+    quick, slow = Counting(), Counting(no_duals)
+    for implementation in (quick, slow):
+        for name, found in derivatives(implementation, LAYERS).items():
+            assert (found.coordinates.bound < 1e-12).all()
+            np.testing.assert_allclose(
+                found.coordinates.value, gradient(LAYERS, name).reshape(-1), rtol=1e-12, atol=1e-13
+            )
+    coordinates = sum(found.at.size for found in derivatives(quick, LAYERS).values())
+    assert quick.runs < 100 < coordinates < slow.runs
+
+
+def test_few_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = derivatives(Counting(), LAYERS)
+    monkeypatch.setattr(differencing, "AT_ONCE", 1)
+    for name, found in derivatives(Counting(), LAYERS).items():
+        np.testing.assert_allclose(found.coordinates.value, whole[name].coordinates.value, rtol=1e-13, atol=1e-15)
+
+
+def test_parts_that_are_lost_in_one_place_alone_are_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half of the input goes through an array that no part follows: what is left adds up to less."""
+
+    def half(x: Array) -> Array:
+        return np.concatenate([x[:1], np.array(x[1:])]) if x.ndim else x
+
+    found = derivatives(Counting(half))[SMALL]
+    np.testing.assert_allclose(found.coordinates.value.reshape(3, 2), gradient(TANH, SMALL), rtol=1e-13)
+    assert found.note == ""
+    monkeypatch.setattr(differencing, "_same", lambda *given: True)  # then a central difference tells
+    assert "not complex-clean" in derivatives(Counting(half))[SMALL].note
 
 
 def test_a_large_array_is_sampled_and_says_so() -> None:

@@ -172,3 +172,24 @@ def test_complex_gradients_follow_torchs_convention(op, shape, arguments):
     np.testing.assert_allclose(gradients.inputs[0], leaf.grad.numpy(), rtol=1e-10)
     for name, parameter in twin.named_parameters():
         np.testing.assert_allclose(gradients.parameters[name], parameter.grad.numpy(), rtol=1e-10, err_msg=name)
+
+
+@pytest.mark.parametrize("op", SEQUENCES)
+@pytest.mark.parametrize("hidden", [96, 97])
+def test_a_product_that_is_taken_by_quarters_is_the_same(op, hidden):
+    """A batch is large enough for that, its samples are not; with sizes that four divides and that it does not."""
+    rng, layer = np.random.default_rng(0), getattr(impl, op)(3, hidden)
+    parameters = layer.initial(rng)
+    batch = 36 if op == "RNN" else 24
+    x, g = rng.standard_normal((2, batch, 3)), rng.standard_normal((2, batch, hidden))
+    nothing = (None,) * (2 if op == "LSTM" else 1)
+    whole = layer.forward(parameters, x)
+    samples = [layer.forward(parameters, x[:, [k]]) for k in range(x.shape[1])]
+    np.testing.assert_allclose(whole.output[0], np.concatenate([s.output[0] for s in samples], axis=1), rtol=1e-11)
+    backs = [s.backward((g[:, [k]], *nothing)) for k, s in enumerate(samples)]
+    back = whole.backward((g, *nothing))
+    np.testing.assert_allclose(
+        back.inputs[0], np.concatenate([b.inputs[0] for b in backs], axis=1), rtol=1e-9, atol=1e-12
+    )
+    for name, got in back.parameters.items():
+        np.testing.assert_allclose(got, sum(b.parameters[name] for b in backs), rtol=1e-9, atol=1e-12)

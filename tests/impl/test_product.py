@@ -29,6 +29,12 @@ def test_products_that_threads_share(rows, terms, columns):
     np.testing.assert_allclose(product(a, b), np.einsum("ij,jk->ik", a, b), rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(3,), (2, 4, 3), (2, 0, 3), (2, 1, 2, 3)])
+def test_all_axes_before_the_last_are_rows(shape):
+    a, b = RNG.standard_normal(shape), RNG.standard_normal((3, 5))
+    np.testing.assert_allclose(product(a, b), a @ b, rtol=1e-12)
+
+
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 4, 3), (2, 0, 3), (0,), (2, 0)])
 def test_rows_are_what_the_last_axis_holds(shape):
     x = np.arange(np.prod(shape)).reshape(shape)

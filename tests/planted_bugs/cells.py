@@ -33,7 +33,7 @@ def cut_off(self: Any, weights: Mapping[str, Array], x: Array, states: tuple[Arr
             for t in range(len(ys))
         ]
         own = {name: sum(step[2][name] for step in steps) for name in steps[0][2]}
-        return np.concatenate([step[0] for step in steps]), steps[0][1], own
+        return lambda: np.concatenate([step[0]() for step in steps]), steps[0][1], own
 
     return ys, ends, back
 
