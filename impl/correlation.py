@@ -26,11 +26,12 @@ COLUMNS_AT_ONCE = 1 << 22
 """Bytes of columns: more would be fetched from memory instead of the cache, many products of fewer cost more calls."""
 
 SMALL_PRODUCT = 10**6
-"""Multiplications up to which OpenBLAS takes matrices as they lie, on one thread: it packs larger ones, which only pays
-where they are thick. 16x27 by n was twice as fast in parts, 32x288 by n as fast as on two threads."""
+"""Multiplications up to which OpenBLAS takes matrices as they lie, on one thread; it packs larger ones for two. 16x27
+by n was twice as fast in parts, 32x288 by n as fast on one thread as on two, and nobody waits for the second."""
 
 THIN, THICK = 1 << 11, 1 << 14
-"""Elements of a weight up to which it pays to part ``G X^T``, and ``W X``."""
+"""Elements of a weight: from the first on, ``G X^T`` in parts needs a copy of the narrower matrix, turned round, not to
+be packed; beyond the second, packing pays, and products stay whole."""
 
 SAMPLES_AT_ONCE = 8
 """Samples that are turned round together: this took 0.6 times as long as one by one, 0.3 times as long as all."""
@@ -84,14 +85,14 @@ def _multiply(weight: Array, x: Array, out: Array) -> None:
 
 def _outer(g: Array, x: Array) -> Array:
     """Return ``G X^T``."""
+    few, many = (g, x) if g.shape[1] < x.shape[1] else (x, g)
     elements = g.shape[1] * x.shape[1]
-    parts = _parts(elements, x.shape[2]) if elements <= THIN else 1
-    left, right = _parted(g, parts), _parted(x, parts)
+    parts = _parts(elements, x.shape[2]) if elements <= THICK else 1
+    turned = _parted(few, parts).swapaxes(-1, -2)
+    turned = np.ascontiguousarray(turned) if THIN < elements <= THICK else turned
     # BLAS is up to twice as fast with the taller matrix in front.
-    if g.shape[1] < x.shape[1]:
-        left, right = right, left
-    found = (left @ right.swapaxes(-1, -2)).sum(axis=1)
-    return np.asarray(found.swapaxes(-1, -2) if g.shape[1] < x.shape[1] else found)
+    found = (_parted(many, parts) @ turned).sum(axis=1)
+    return np.asarray(found.swapaxes(-1, -2) if few is g else found)
 
 
 def _shares(count: int, nbytes: int) -> Iterator[slice]:

@@ -13,7 +13,16 @@ from impl.windows import Grid, windows
 SHAPES = range(40)
 
 
-@pytest.fixture(params=[{}, {"COLUMNS_AT_ONCE": 256}, {"SMALL_PRODUCT": 64}], ids=["whole", "in shares", "in parts"])
+SIZES = {
+    "as they are": {},
+    "in shares": {"COLUMNS_AT_ONCE": 256},
+    "in parts": {"SMALL_PRODUCT": 64},
+    "in turned parts": {"SMALL_PRODUCT": 64, "THIN": 0},
+    "whole": {"SMALL_PRODUCT": 64, "THIN": 0, "THICK": 0},
+}
+
+
+@pytest.fixture(params=SIZES.values(), ids=SIZES.keys())
 def sizes(request, monkeypatch):
     """Sizes of pieces, large ones and those that cut even the smallest arrays."""
     for name, value in request.param.items():
