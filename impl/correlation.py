@@ -16,6 +16,7 @@ from math import prod
 
 import numpy as np
 
+from impl.buffers import room
 from impl.layer import Array, Shape
 from impl.memory import keep_freed_memory
 from impl.padding import Margins, pad, unpad
@@ -25,11 +26,12 @@ COLUMNS_AT_ONCE = 1 << 22
 """Bytes of columns: more would be fetched from memory instead of the cache, many products of fewer cost more calls."""
 
 SMALL_PRODUCT = 10**6
-"""Multiplications up to which OpenBLAS takes matrices as they lie, on one thread: it packs larger ones, which only pays
-where they are thick. 16x27 by n was twice as fast in parts, 32x288 by n as fast as on two threads."""
+"""Multiplications up to which OpenBLAS takes matrices as they lie, on one thread; it packs larger ones for two. 16x27
+by n was twice as fast in parts, 32x288 by n as fast on one thread as on two, and nobody waits for the second."""
 
 THIN, THICK = 1 << 11, 1 << 14
-"""Elements of a weight up to which it pays to part ``G X^T``, and ``W X``."""
+"""Elements of a weight: from the first on, ``G X^T`` in parts needs a copy of the narrower matrix, turned round, not to
+be packed; beyond the second, packing pays, and products stay whole."""
 
 SAMPLES_AT_ONCE = 8
 """Samples that are turned round together: this took 0.6 times as long as one by one, 0.3 times as long as all."""
@@ -39,11 +41,16 @@ def batch_last(x: Array) -> Array:
     """Return ``(N, C, *spatial)`` as it is, or a copy, whose memory is that of ``(C, *spatial, N)``."""
     if np.moveaxis(x, 0, -1).flags.c_contiguous:
         return x
-    turned = np.empty_like(x, order="C", shape=(*x.shape[1:], len(x)))
+    turned = room((*x.shape[1:], len(x)), x)
     for start in range(0, len(x), SAMPLES_AT_ONCE):
         some = slice(start, start + SAMPLES_AT_ONCE)
         turned[..., some] = np.moveaxis(x[some], 0, -1)
     return np.moveaxis(turned, -1, 0)
+
+
+def _room(shape: Shape, *arrays: Array) -> Array:
+    """Make room for what comes of arrays: ``(N, C, *spatial)``, the batch last in memory."""
+    return np.moveaxis(room((*shape[1:], shape[0]), *arrays), -1, 0)
 
 
 def _rows(x: Array, groups: int) -> Array:
@@ -78,14 +85,14 @@ def _multiply(weight: Array, x: Array, out: Array) -> None:
 
 def _outer(g: Array, x: Array) -> Array:
     """Return ``G X^T``."""
+    few, many = (g, x) if g.shape[1] < x.shape[1] else (x, g)
     elements = g.shape[1] * x.shape[1]
-    parts = _parts(elements, x.shape[2]) if elements <= THIN else 1
-    left, right = _parted(g, parts), _parted(x, parts)
+    parts = _parts(elements, x.shape[2]) if elements <= THICK else 1
+    turned = _parted(few, parts).swapaxes(-1, -2)
+    turned = np.ascontiguousarray(turned) if THIN < elements <= THICK else turned
     # BLAS is up to twice as fast with the taller matrix in front.
-    if g.shape[1] < x.shape[1]:
-        left, right = right, left
-    found = (left @ right.swapaxes(-1, -2)).sum(axis=1)
-    return np.asanyarray(found.swapaxes(-1, -2) if g.shape[1] < x.shape[1] else found)
+    found = (_parted(many, parts) @ turned).sum(axis=1)
+    return np.asanyarray(found.swapaxes(-1, -2) if few is g else found)
 
 
 def _shares(count: int, nbytes: int) -> Iterator[slice]:
@@ -103,10 +110,10 @@ def _columns(x: Array, grid: Grid) -> Iterator[tuple[slice, Array]]:
         yield slice(0, first), view.reshape(grid.groups, seen, first * prod(rest))
         return
     keep_freed_memory()
-    memory = np.empty_like(x, shape=0)
+    memory = room((0,), x)
     for share in _shares(first, view.nbytes):
         part = view[(slice(None),) * (1 + len(kernel)) + (share,)]
-        memory = memory if memory.size else np.empty_like(x, shape=part.size)
+        memory = memory if memory.size else room((part.size,), x)
         columns = memory[: part.size].reshape(part.shape)
         columns[...] = part
         yield share, columns.reshape(grid.groups, seen, (share.stop - share.start) * prod(rest))
@@ -115,8 +122,7 @@ def _columns(x: Array, grid: Grid) -> Iterator[tuple[slice, Array]]:
 def correlate(weight: Array, x: Array, grid: Grid) -> Array:
     """``y[o, p] = sum_ck W[o, c, k] x[c, p stride + k dilation]``: ``(N, O, *out)``, as a product with columns."""
     out = grid.counts(x.shape[2:])
-    y = np.empty_like(x, np.result_type(weight, x), order="C", shape=(prod(weight.shape[:2]), *out, len(x)))
-    y = np.moveaxis(y, -1, 0)
+    y = _room((len(x), prod(weight.shape[:2]), *out), weight, x)
     rows = _rows(y, grid.groups)
     for share, columns in _columns(x, grid):
         _multiply(weight, columns, _some(rows, share))
@@ -142,16 +148,20 @@ def adjoint(weight: Array, g: Array, grid: Grid, spatial: Shape, margins: Margin
     return correlate(_mirrored(weight, grid), _around(g, grid, margins), grid)
 
 
-def both_gradients(weight: Array, g: Array, x: Array, grid: Grid, margins: Margins) -> tuple[Array, Array]:
+def gradients(
+    weight: Array, g: Array, x: Array, grid: Grid, margins: Margins, of_x: bool
+) -> tuple[Array | None, Array]:
     """Return dE/dx less the margins, where x holds zeros, and dE/dW; the columns of g serve for both where they can."""
     if not _mirrors(weight, grid):
-        return adjoint(weight.conj(), g, grid, x.shape[2:], margins), weight_gradient(g, x.conj(), grid)
-    inner = unpad(x, margins, "zeros")
-    dx = np.moveaxis(np.empty((*inner.shape[1:], len(x)), np.result_type(weight, g)), -1, 0)
-    rows, inside = _rows(dx, grid.groups), _rows(inner.conj(), grid.groups)
-    turned, total = _mirrored(weight.conj(), grid), np.zeros((), np.result_type(g, x))
+        dx = adjoint(weight.conj(), g, grid, x.shape[2:], margins) if of_x else None
+        return dx, weight_gradient(g, x.conj(), grid)
+    inner = batch_last(unpad(x, margins, "zeros").conj())
+    dx = _room(inner.shape, weight, g) if of_x else None
+    turned, inside = _mirrored(weight.conj(), grid), _rows(inner, grid.groups)
+    total: Array = np.zeros((), np.result_type(g, x))
     for share, columns in _columns(_around(g, grid, margins), grid):
-        _multiply(turned, columns, _some(rows, share))
+        if dx is not None:
+            _multiply(turned, columns, _some(_rows(dx, grid.groups), share))
         total = total + _outer(_some(inside, share), columns)
     return dx, _mirrored(total, grid)
 
@@ -180,14 +190,14 @@ def _around(g: Array, grid: Grid, margins: Margins) -> Array:
 def _spread(weight: Array, g: Array, grid: Grid, spatial: Shape) -> Array:
     """Add the columns ``W^T G`` to the places where their windows lie."""
     channels = grid.groups * weight.shape[2] // prod(grid.kernel)
-    total = np.zeros_like(g, np.result_type(weight, g), order="C", shape=(channels, *spatial, len(g)))
-    total = np.moveaxis(total, -1, 0)
+    total = _room((len(g), channels, *spatial), weight, g)
+    total[...] = 0
     rows, turned = _rows(g, grid.groups), weight.swapaxes(-1, -2)
     # Of a single row and column BLAS makes a matrix in ten times NumPy's time.
     product = np.multiply if weight.shape[1] == 1 else _multiply
     for share in _shares(g.shape[2], g.nbytes // g.shape[1] * channels * prod(grid.kernel)):
         some = _some(rows, share)
-        columns = np.empty_like(total, order="C", shape=(grid.groups, weight.shape[2], some.shape[2]))
+        columns = room((grid.groups, weight.shape[2], some.shape[2]), total)
         product(turned, some, columns)
         pieces = columns.reshape(channels, *grid.kernel, share.stop - share.start, *g.shape[3:], len(g))
         overlap_add(total[:, :, share.start * grid.stride[0] :], np.moveaxis(pieces, -1, 0), grid.stride, grid.dilation)

@@ -6,14 +6,15 @@ for what lies outside. Interpolation is such a sum, too, with weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import reduce
+from collections.abc import Iterator, Sequence
+from functools import partial, reduce
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from impl.choice import keep, keep_into
+from impl.choice import choose, keep, keep_into
 from impl.layer import Array, Gradients, Layer, Shape, Step, reject
 from impl.windows import with_batch
 
@@ -91,33 +92,46 @@ def greatest(x: Array, axes: Sequence[Array], return_indices: bool) -> Step:
 
 def _side_by_side(places: Array, size: int) -> bool:
     """Whether windows share out an axis, each beginning where the last one ends; less than a window may be left."""
+    if places.ndim > 2:  # each plane has its own
+        return False
     count = size // len(places)
-    return 0 < count == places.shape[-1] and np.array_equal(places.T.ravel(), np.arange(len(places) * count))
+    return 0 < count == places.shape[1] and np.array_equal(places.T.ravel(), np.arange(len(places) * count))
+
+
+def _tiles(shape: Shape, kernel: Sequence[int]) -> Iterator[list[tuple[slice, ...]]]:
+    """Say for each of the last axes, the last one first, where the elements lie that have one place in all tiles."""
+    for axis, size in zip(range(len(shape) - 1, -1, -1), reversed(kernel)):
+        end = shape[axis] // size * size
+        yield [(slice(None),) * axis + (slice(start, end, size),) for start in range(size)]
+
+
+def _room(like: Array, dtype: DTypeLike, shape: Shape, size: int) -> Array:
+    """Make room for gradients of tiles of ``size``, each an element of ``like`` and laid out as it; zeros elsewhere."""
+    return (np.empty_like if prod(shape) == size * like.size else np.zeros_like)(like, dtype, shape=shape)
 
 
 def _greatest_of_tiles(x: Array, kernel: Sequence[int]) -> Step | None:
     """Do what :func:`greatest` does where windows lie side by side, axis by axis, the last one first.
 
     The elements of all windows in one place are a view. An element wins over those before it if it is greater, which
-    makes it the first of equal ones in row-major order. None where there is no greatest, for one is NaN or complex.
+    makes it the first of equal ones in row-major order. None where one is NaN.
     """
-    if x.dtype.kind != "f":
-        return None
-    best, levels = x, []
-    for axis, size in zip(range(x.ndim - 1, -1, -1), reversed(kernel)):
-        end = best.shape[axis] // size * size
-        views = [(slice(None),) * axis + (slice(start, end, size),) for start in range(size)]
-        whole, best, winners = best, best[views[0]], []
+    best, seen, levels = x, x.real, []
+    for views in _tiles(x.shape, kernel):
+        whole, real, winners = best, seen, []
+        best, seen = whole[views[0]], real[views[0]]
         for view in views[1:]:
-            winners.append(whole[view] > best)
-            best = np.maximum(best, whole[view])
-        levels.append((whole, views, winners))
-    if np.isnan(best).any():
+            winners.append(real[view] > seen)
+            seen = np.maximum(seen, real[view])
+            best = choose(winners[-1], whole[view], best) if np.iscomplexobj(x) else seen
+        if winners:
+            levels.append((whole.shape, views, winners))
+    if np.isnan(seen).any():
         return None
 
     def backward(g: Array) -> Gradients:
-        for whole, views, winners in reversed(levels):
-            gradient = (np.empty_like if whole.size == len(views) * g.size else np.zeros_like)(whole, g.dtype)
+        for shape, views, winners in reversed(levels):
+            gradient = _room(winners[0], g.dtype, shape, len(views))
             for view, wins in zip(views[:0:-1], reversed(winners)):
                 keep_into(gradient[view], wins, g)
                 g = keep(~wins, g)
@@ -183,12 +197,35 @@ def mean(x: Array, axes: Sequence[Array], divisor: Array | int | None = None) ->
     """Take the sum over each window by ``divisor``, or by how many elements it has; g / divisor goes back to each."""
     sums = plain(x.shape, axes)
     by = np.asanyarray(elements(sums) if divisor is None else divisor, wide(x.real).dtype)
-    y = (summed(wide(x), sums) / by).astype(x.dtype)
+    kernel = [len(places) for places in axes]
+    if all(map(_side_by_side, axes, x.shape[-len(axes) :])):
+        add_up, hand_out = partial(_sum_of_tiles, kernel=kernel), partial(_to_tiles, shape=x.shape, kernel=kernel)
+    else:
+        add_up, hand_out = partial(summed, axes=sums), partial(spread, axes=sums)
+    y = (add_up(wide(x)) / by).astype(x.dtype, copy=False)
 
     def backward(g: Array) -> Gradients:
-        return Gradients((spread(wide(g) / by, sums).astype(g.dtype),))
+        return Gradients((hand_out(wide(g) / by).astype(g.dtype, copy=False),))
 
     return Step(y, backward)
+
+
+def _sum_of_tiles(x: Array, kernel: Sequence[int]) -> Array:
+    """Do what :func:`summed` does where windows lie side by side."""
+    for views in _tiles(x.shape, kernel):
+        x = reduce(np.add, [x[view] for view in views])
+    return x
+
+
+def _to_tiles(g: Array, shape: Shape, kernel: Sequence[int]) -> Array:
+    """Hand g to all elements of its tile: the adjoint of :func:`_sum_of_tiles`."""
+    for axis, views in zip(range(len(shape) - len(kernel), len(shape)), reversed([*_tiles(shape, kernel)])):
+        whole = (*g.shape[:axis], shape[axis], *g.shape[axis + 1 :])
+        gradient = _room(g, g.dtype, whole, len(views))
+        for view in views:
+            gradient[view] = g
+        g = gradient
+    return g
 
 
 def interpolated(x: Array, axes: Sequence[Along]) -> Step:

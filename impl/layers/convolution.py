@@ -10,7 +10,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike
 
-from impl.correlation import adjoint, batch_last, both_gradients, correlate, weight_gradient
+from impl.correlation import adjoint, batch_last, correlate, gradients, weight_gradient
 from impl.init import all_uniform
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.padding import Margins, PaddingMode, check_margins, pad, unpad
@@ -156,18 +156,19 @@ class _Convolution(_Kernel):
             raise reject(self, "the shape of its padded input", padded.shape, "room for the dilated kernel")
         y = self.shifted(correlate(weight, padded, grid), parameters)
 
-        def own(g: Array) -> dict[str, Array]:
-            arriving = batch_last(g.reshape(y.shape))
-            return self.gradients(weight_gradient(arriving, padded.conj(), grid), arriving)
-
-        def backward(g: Array) -> Gradients:
+        def back(g: Array, of_x: bool) -> Gradients:
             arriving = batch_last(g.reshape(y.shape))
             cut = margins if mode == "zeros" else [(0, 0)] * self.rank
-            gradient, gradient_of_weight = both_gradients(weight, arriving, padded, grid, cut)
-            gradient = gradient if mode == "zeros" else unpad(gradient, margins, mode)
-            return Gradients((gradient.reshape(x.shape),), self.gradients(gradient_of_weight, arriving))
+            dx, matrices = gradients(weight, arriving, padded, grid, cut, of_x)
+            if dx is not None:
+                dx = (dx if mode == "zeros" else unpad(dx, margins, mode)).reshape(x.shape)
+            return Gradients((dx,), self.gradients(matrices, arriving))
 
-        return Step(y.reshape(x.shape[: -self.rank - 1] + y.shape[1:]), backward, parameters_only=own)
+        return Step(
+            y.reshape(x.shape[: -self.rank - 1] + y.shape[1:]),
+            lambda g: back(g, of_x=True),
+            parameters_only=lambda g: back(g, of_x=False).parameters,
+        )
 
 
 class Conv1d(_Convolution):

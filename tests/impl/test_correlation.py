@@ -7,13 +7,22 @@ import pytest
 
 import impl
 from impl import correlation
-from impl.correlation import adjoint, batch_last, both_gradients, correlate, weight_gradient
+from impl.correlation import adjoint, batch_last, correlate, gradients, weight_gradient
 from impl.windows import Grid, windows
 
 SHAPES = range(40)
 
 
-@pytest.fixture(params=[{}, {"COLUMNS_AT_ONCE": 256}, {"SMALL_PRODUCT": 64}], ids=["whole", "in shares", "in parts"])
+SIZES = {
+    "as they are": {},
+    "in shares": {"COLUMNS_AT_ONCE": 256},
+    "in parts": {"SMALL_PRODUCT": 64},
+    "in turned parts": {"SMALL_PRODUCT": 64, "THIN": 0},
+    "whole": {"SMALL_PRODUCT": 64, "THIN": 0, "THICK": 0},
+}
+
+
+@pytest.fixture(params=SIZES.values(), ids=SIZES.keys())
 def sizes(request, monkeypatch):
     """Sizes of pieces, large ones and those that cut even the smallest arrays."""
     for name, value in request.param.items():
@@ -85,7 +94,7 @@ def test_both_gradients_are_those_found_one_by_one(seed, sizes):
     padded = np.zeros_like(x)
     place = (..., *(slice(before, None) for before, _ in margins))
     padded[place] = x[place]
-    dx, gradient = both_gradients(weight, g, padded, grid, margins)
+    dx, gradient = gradients(weight, g, padded, grid, margins, of_x=True)
     np.testing.assert_allclose(dx, adjoint(weight.conj(), g, grid, x.shape[2:], margins), atol=1e-11)
     np.testing.assert_allclose(gradient, weight_gradient(g, padded.conj(), grid), atol=1e-11)
 

@@ -6,6 +6,7 @@ import torch
 from beside_torch import beside_torch
 
 import impl
+from impl.pooling import mean, plain, sliding, spread, summed
 
 NAN, INF = np.nan, np.inf
 
@@ -192,3 +193,18 @@ def test_a_nan_wins_its_tile():
     step = impl.MaxPool1d(2).forward({}, np.array([[1.0, NAN, NAN, 1.0]]))
     np.testing.assert_array_equal(step.output, [[NAN, NAN]])
     np.testing.assert_array_equal(step.backward(np.array([[2.0, 3.0]])).inputs[0], [[0, 2, 3, 0]])
+
+
+@pytest.mark.parametrize("batch_last", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_means_of_tiles_are_those_of_windows(seed, batch_last):
+    rng = np.random.default_rng(seed)
+    kernel = tuple(map(int, rng.integers(1, 4, 1 + seed % 3)))
+    x = rng.standard_normal((3, 2, *(k * int(rng.integers(1, 4)) + int(rng.integers(0, k)) for k in kernel)))
+    if batch_last:
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0)
+    axes = [sliding(size, k, k, 0, 1, False) for size, k in zip(x.shape[2:], kernel)]
+    step, sums = mean(x, axes), plain(x.shape, axes)
+    np.testing.assert_allclose(step.output, summed(x, sums) / np.prod(kernel), atol=1e-14)
+    g = rng.standard_normal(step.output.shape)
+    np.testing.assert_allclose(step.backward(g).inputs[0], spread(g / np.prod(kernel), sums), atol=1e-14)
