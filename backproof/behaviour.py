@@ -112,21 +112,41 @@ def misbehaviour(
     )
     runner = _Runner(implementation, node, alone, bound)
     with np.errstate(all="ignore"):
-        for probe in (_unchanged, _repeated, _interrupted, _laid_out, _linear):
-            words = _tried(probe, runner, given)
+        try:
+            first = _Once(runner, given)
+            if first.words:
+                return Misbehaviour(first.words, spoils=True)
+        except ImplementationFailed as error:
+            return Misbehaviour(f"It fails when it runs a second time: {error}", spoils=True)
+        for probe in (_repeated, _linear, _interrupted, _laid_out):
+            try:
+                words = probe(first)
+            except ImplementationFailed as error:
+                words = f"{probe.__doc__}: {error}"
             if words is not None:
-                return Misbehaviour(words, spoils=probe is _unchanged)
+                return Misbehaviour(words, spoils=False)
     return None
 
 
-Probe = Callable[[_Runner, _Given], "str | None"]
+class _Once:
+    """One run forward and backward, with which the others are compared; in ``words``, what it changes."""
+
+    def __init__(self, runner: _Runner, given: _Given) -> None:
+        self.runner, self.given = runner, given
+        before, ours = dict(given.changed(_copy, _copy).arrays()), given.changed(_copy, _copy)
+        self.done = runner.forward(ours)
+        outputs = [y.copy() for y in self.done.outputs]
+        self.words = _changed(ours, before, "forward")
+        self.wanted = {} if self.words else runner.backward(self.done, ours)
+        if not self.words:
+            self.words = _changed(ours, before, "backward")
+        if not self.words and not all(map(_same, self.done.outputs, outputs)):
+            self.words = "backward changes the output"
 
 
-def _tried(probe: Probe, runner: _Runner, given: _Given) -> str | None:
-    try:
-        return probe(runner, given)
-    except ImplementationFailed as error:
-        return f"{probe.__doc__}: {error}"
+def _changed(given: _Given, before: Mapping[str, Array], name: str) -> str:
+    changed = (what for what, array in given.arrays() if not _same(array, before[what]))
+    return next((f"{name} changes {what}, which it was given" for what in changed), "")
 
 
 def _copy(array: Array) -> Array:
@@ -137,55 +157,46 @@ def _same(a: Array, b: Array) -> bool:
     return np.array_equal(a, b, equal_nan=is_numeric(a))
 
 
-def _unchanged(runner: _Runner, given: _Given) -> str | None:
-    """It fails when it runs a second time"""
-    before, ours = dict(given.changed(_copy, _copy).arrays()), given.changed(_copy, _copy)
-    for name, passed in (("forward", lambda: runner.forward(ours)), ("backward", lambda: runner.run(ours))):
-        passed()
-        for what, array in ours.arrays():
-            if not _same(array, before[what]):
-                return f"{name} changes {what}, which it was given"
-    done = runner.forward(ours)
-    outputs = [y.copy() for y in done.outputs]
-    runner.backward(done, ours)
-    if not all(map(_same, done.outputs, outputs)):
-        return "backward changes the output"
-    return None
-
-
-def _repeated(runner: _Runner, given: _Given) -> str | None:
+def _repeated(first: _Once) -> str | None:
     """It fails when backward runs twice"""
-    done = runner.forward(given)
-    first = runner.backward(done, given)
-    kept = {name: gradient.copy() for name, gradient in first.items()}
-    other = given.changed(_copy, lambda c: _times(0.5, np.flip(c)))
-    runner.backward(done, other)
-    for name, gradient in first.items():
+    runner, given = first.runner, first.given
+    kept = {name: gradient.copy() for name, gradient in first.wanted.items()}
+    runner.backward(first.done, given.changed(_copy, lambda c: _times(0.5, np.flip(c))))
+    for name, gradient in first.wanted.items():
         if not _same(gradient, kept[name]):
             return f"the {runner.differs({}, {name: gradient})} is a buffer that the next backward overwrites"
-    differs = runner.differs(runner.backward(done, given), kept)
+    differs = runner.differs(runner.backward(first.done, given), kept)
     return f"a second backward gives another {differs}" if differs else None
 
 
-def _interrupted(runner: _Runner, given: _Given) -> str | None:
+def _interrupted(first: _Once) -> str | None:
     """It fails when another forward comes between forward and backward"""
-    wanted = runner.run(given)
-    for between, other in (
-        ("another forward", given.changed(_other, _copy)),
-        (
-            "another forward with equal parameters",
-            replace(given.changed(_copy, _copy), inputs=tuple(map(_other, given.inputs))),
+    runner, given = first.runner, first.given
+    others = {
+        "another forward": given.changed(_other, _copy),
+        "another forward with equal parameters": replace(
+            given.changed(_copy, _copy), inputs=tuple(map(_other, given.inputs))
         ),
-    ):
+    }
+
+    def between(*between: _Given) -> str | None:
         done = runner.forward(given)
         outputs = [y.copy() for y in done.outputs]
-        runner.forward(other)
+        for other in between:
+            runner.forward(other)
         if not all(map(_same, done.outputs, outputs)):
+            return ""
+        return runner.differs(runner.backward(done, given), first.wanted)
+
+    if between(*others.values()) is None:
+        return None
+    for words, other in others.items():
+        differs = between(other)
+        if differs == "":
             return "the output is a buffer that the next forward overwrites"
-        differs = runner.differs(runner.backward(done, given), wanted)
         if differs:
-            return f"{between} in between changes the {differs}: state is kept between calls"
-    return None
+            return f"{words} in between changes the {differs}: state is kept between calls"
+    return "two other forwards in between change something: state is kept between calls"
 
 
 def _other(x: Array) -> Array:
@@ -194,14 +205,17 @@ def _other(x: Array) -> Array:
     return np.array(turned * x.dtype.type(0.5) if is_numeric(x) else turned)
 
 
-def _laid_out(runner: _Runner, given: _Given) -> str | None:
+def _laid_out(first: _Once) -> str | None:
     """It fails on arrays that are read-only or not contiguous"""
-    wanted = runner.run(given)
+    runner, given = first.runner, first.given
+    if runner.differs(runner.run(given.changed(_strided, _strided)), first.wanted) is None:
+        return None
     for what, laid in (
         ("gradient of the output", given.changed(_copy, _strided)),
         ("inputs and parameters", given.changed(_strided, _copy)),
+        ("arrays", given.changed(_strided, _strided)),
     ):
-        differs = runner.differs(runner.run(laid), wanted)
+        differs = runner.differs(runner.run(laid), first.wanted)
         if differs:
             return f"the {differs} depends on how the {what} lies in memory"
     return None
@@ -220,13 +234,12 @@ def _times(factor: float, array: Array) -> Array:
     return np.asarray(array * array.dtype.type(factor))
 
 
-def _linear(runner: _Runner, given: _Given) -> str | None:
+def _linear(first: _Once) -> str | None:
     """It fails on a gradient of zeros"""
-    done = runner.forward(given)
-    wanted = runner.backward(done, given)
+    runner, wanted = first.runner, first.wanted
     for factor in (-0.5, 0.0):
-        scaled = given.changed(_copy, partial(_times, factor))
-        differs = runner.differs(runner.backward(done, scaled), wanted, factor)
+        scaled = first.given.changed(_copy, partial(_times, factor))
+        differs = runner.differs(runner.backward(first.done, scaled), wanted, factor)
         if differs and all(np.isfinite(g).all() for g in wanted.values()):
             times = f"{factor:g} times" if factor else "zero times"
             return f"the {differs} is not linear: {times} the gradient of the output does not give {times} of it"

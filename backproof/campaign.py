@@ -20,7 +20,7 @@ from backproof.reproduction import reproduction
 from backproof.shrinking import shrink_failure
 from backproof.verification import DTYPES, Verification
 from backproof.witnesses import Unsupported
-from reference import Architecture, Node
+from reference import Architecture, Node, Reference
 from reference.ops import STRUCTURAL
 from reports import Agreement
 from reports.agreement import SECOND_ORDER
@@ -48,6 +48,8 @@ class Campaign:
         Ops to draw from; None: all that the implementation supports.
     second_order
         Whether gradients of gradients are compared, too, in float64.
+    device
+        Where the reference runs; architectures and values are drawn on the CPU, so they are the same everywhere.
     """
 
     implementation: str = "numpy"
@@ -56,6 +58,7 @@ class Campaign:
     dtypes: tuple[str, ...] = ("float64", "float32")
     layers: tuple[str, ...] | None = None
     second_order: bool = False
+    device: str = "cpu"
 
     def checked(self) -> Campaign:
         """Return the campaign with its layers filled in.
@@ -69,6 +72,8 @@ class Campaign:
             if dtype not in DTYPES:
                 raise Unsupported(f"no dtype {dtype!r}: known are {', '.join(DTYPES)}")
         check_second_order(self.dtypes, self.second_order)
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise Unsupported("PyTorch finds no CUDA device here: without --device the reference runs on the CPU")
         implementation = load(self.implementation)
         supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op, self.dtypes)]
         for name in self.layers or ():
@@ -111,6 +116,8 @@ class Campaign:
     def example(self, number: int) -> list[Agreement]:
         """Verify one example."""
         reference = random_reference((self.seed << 32) + number, self.layers)
+        if self.device != "cpu":
+            reference = Reference(reference.twin.on(self.device), reference.values)
         verification = Verification(reference.twin.architecture, _loaded(self.implementation), reference=reference)
         return _agreements(verification, self.dtypes, self.second_order)
 

@@ -106,6 +106,9 @@ json_option = click.option(
 @dtype_option
 @click.option("--layers", type=CommaSeparated(), help="Only these layers, for example Linear,ReLU.")
 @second_order_option
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where the reference runs."
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one per core]")
 @click.option(
     "--report",
@@ -123,6 +126,7 @@ def verify(
     dtypes: tuple[str, ...],
     layers: tuple[str, ...] | None,
     second_order: bool,
+    device: str,
     workers: int | None,
     folder: Path,
     json_file: Path | None,
@@ -132,7 +136,7 @@ def verify(
         from backproof.campaign import Campaign
         from backproof.session import Session
 
-        campaign = Campaign(implementation, examples, seed, dtypes, layers, second_order).checked()
+        campaign = Campaign(implementation, examples, seed, dtypes, layers, second_order, device).checked()
         session = Session(implementation, dtypes, examples, folder, json_file, seed, campaign.layers or ())
     workers = workers or len(os.sched_getaffinity(0))
     session.run(campaign.agreements(workers))

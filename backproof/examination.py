@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from backproof.behaviour import Misbehaviour, misbehaviour
-from backproof.differencing import along_one_direction
 from backproof.judging import AT_A_KINK, finite, judged, rounding
 from backproof.running import outputs, run
 from backproof.second_order import SecondOrder
+from backproof.whole import along_one_direction
 from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.differences import Estimate
@@ -153,7 +153,8 @@ class Examination:
         """Why an array that seems to disagree need not be wrong, if so."""
         if reference.may_overflow(self.dtype):
             return f"numbers on the way may be beyond {self.dtype}"
-        return NOT_A_NUMBER if name.kind not in AHEAD and reference.not_a_number else ""
+        back = name.kind not in AHEAD and not self.witnesses.imaginary
+        return NOT_A_NUMBER if back and reference.not_a_number else ""
 
     def bound(self, reference: Reference, name: Tensor, look: int = THOROUGH) -> float:
         """How far rounding may move an array."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
@@ -81,6 +80,10 @@ class UnknownImplementation(ValueError):
     """A name under which no implementation is found; the message says what was tried."""
 
 
+KEPT = 256
+"""Layers that are kept for the nodes that they were made for."""
+
+
 class NumPyImplementation:
     """``impl``, the hand-written network that this project ships.
 
@@ -94,7 +97,7 @@ class NumPyImplementation:
 
     def __init__(self, replaced: Mapping[str, type[Layer]] | None = None) -> None:
         self.layers: Mapping[str, type[Layer]] = {**LAYERS, **(replaced or {})}
-        self._layer = lru_cache(maxsize=256)(self._build)
+        self._kept: dict[int, tuple[Node, Layer]] = {}
 
     def supports(self, node: Node) -> bool:
         """Whether impl has a layer of this name."""
@@ -112,8 +115,14 @@ class NumPyImplementation:
         """Make the layer of an op; ``arguments`` are those of an architecture's node."""
         return self.layers[op](**constructor_arguments(op, arguments, np.asarray, self.layer))
 
-    def _build(self, op: str, arguments: str) -> Layer:
-        return self.layer(op, json.loads(arguments))
+    def _of(self, node: Node) -> Layer:
+        """Make the layer of a node once, for as long as the same few nodes run."""
+        kept = self._kept.get(id(node))
+        if kept is None or kept[0] is not node:
+            if len(self._kept) >= KEPT:
+                self._kept.clear()
+            kept = self._kept[id(node)] = node, self.layer(node.op, node.arguments)
+        return kept[1]
 
     def forward(
         self,
@@ -125,7 +134,7 @@ class NumPyImplementation:
         noise: Sequence[Array],
     ) -> Pass:
         """Run one layer of impl."""
-        layer = self._layer(node.op, json.dumps(node.arguments, sort_keys=True))
+        layer = self._of(node)
         step = layer.forward(parameters, *inputs, training=training, noise=noise, **node.options)
         several = isinstance(step.output, tuple)
 

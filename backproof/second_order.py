@@ -16,10 +16,10 @@ import numpy as np
 from numpy.exceptions import ComplexWarning
 
 from backproof.catalogue import convention
-from backproof.differencing import behind_conventions
 from backproof.implementations import Backward, Completed, Pass
 from backproof.judging import finite, judged, rounding, within
 from backproof.running import ImplementationFailed, WrongArray, run
+from backproof.whole import behind_conventions
 from backproof.witnesses import Witnesses
 from reference import Curvature, Node, Reference, Refused, Tensor, Values
 from reference.differences import COMPLEX_STEP, EPS, UNDERFLOW, Estimate, derivative_of_each

@@ -7,7 +7,6 @@ layers without an error say how often each of them raises a false alarm. docs/ca
 
 from __future__ import annotations
 
-import json
 import sys
 from collections import Counter
 from collections.abc import Callable, Generator
@@ -18,20 +17,19 @@ from typing import Any, TypeVar
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from scipy.stats import beta
 
 from backproof.campaign import Campaign, one_thread
-from backproof.cli import CommaSeparated, UserError, json_option, mistakes
+from backproof.cli import CommaSeparated, json_option, mistakes
 from backproof.session import AGREE, DISAGREE, INTERRUPTED, environment
 from benchmarks import peers
+from benchmarks.output import check_files, progress, write_json
 from benchmarks.presentation import draw, show
 from benchmarks.sensitivity import Sensitivity, checkers, round_robin
 from reports import Agreement, Summary
 
 T = TypeVar("T")
 DTYPES = ("float64", "float32", "float16")
-PICTURES = (".png", ".svg", ".pdf")
 NO_JAX = "jax is not installed (pip install -e '.[benchmarks]'): its column is left out."
 
 
@@ -108,11 +106,7 @@ def main(
     console = Console(stderr=to_stdout)
     with mistakes():
         campaign = Campaign("numpy", architectures, seed, DTYPES, layers).checked()
-        if picture is not None and picture.suffix not in PICTURES:
-            raise UserError(f"{picture}: a picture ends in {', '.join(PICTURES)}")
-        for file in (json_file, picture):
-            if file is not None and str(file) != "-":
-                file.open("a").close()  # found out before the work, not after it
+        check_files(json_file, picture)
     if examples and not peers.has_jax():
         console.print(NO_JAX, highlight=False, markup=False, soft_wrap=True)
     one_thread()
@@ -139,8 +133,7 @@ def main(
     show(console, document)
     with mistakes():
         if json_file is not None:
-            text = json.dumps(document, indent=1, allow_nan=False) + "\n"
-            click.echo(text, nl=False) if to_stdout else json_file.write_text(text, encoding="utf-8")
+            write_json(document, json_file)
         if picture is not None and document["cases"]:
             draw(document, picture)
     wrong = any(finding["error"] is None for finding in sensitivity.findings) or alarms.alarms.total()
@@ -149,19 +142,11 @@ def main(
 
 def _gather(console: Console, what: str, source: Generator[T], add: Callable[[T], None], total: int) -> None:
     """Take in all that comes, and show how far it is."""
-    progress = Progress(
-        TextColumn(what),
-        BarColumn(24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-    )
-    with progress, closing(source):
-        task = progress.add_task("", total=total)
+    with progress(console, what) as bar, closing(source):
+        task = bar.add_task("", total=total)
         for found in source:
             add(found)
-            progress.advance(task)
+            bar.advance(task)
 
 
 if __name__ == "__main__":

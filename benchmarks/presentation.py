@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.injection import RELATIONS
+from benchmarks.output import say, table
 from benchmarks.sensitivity import OUTCOMES, caught_share
 
 BESIDE = {"value": "the right value there", "scale": "the largest magnitude in the array"}
@@ -21,16 +22,16 @@ def show(console: Console, document: Mapping[str, Any]) -> None:
     """Show all that was measured."""
     if document["cases"]:
         for relation in RELATIONS:
-            _print(console, f"\nErrors caught, in %, by size relative to {BESIDE[relation]}:")
+            say(console, f"\nErrors caught, in %, by size relative to {BESIDE[relation]}:")
             console.print(_caught(document, relation))
-        _print(console, "\nSmallest power of ten down to which all errors are caught, by value/by scale:")
+        say(console, "\nSmallest power of ten down to which all errors are caught, by value/by scale:")
         console.print(_layers(document))
-        _print(console, "\nThe same layers without an error:")
+        say(console, "\nThe same layers without an error:")
         console.print(_correct(document["correct"]))
     for finding in document["findings"]:
-        _print(console, _sentence(finding))
+        say(console, _sentence(finding))
     if document["campaign"]:
-        _print(
+        say(
             console,
             f"\nWhole random architectures without an error, {document['campaign']['architectures']:,} of them:",
         )
@@ -38,18 +39,7 @@ def show(console: Console, document: Mapping[str, Any]) -> None:
         for failure in document["campaign"]["failures"]:
             tensors = ", ".join(f"{tensor['tensor']} against {tensor['against']}" for tensor in failure["tensors"])
             what = failure["failure"] or tensors
-            _print(console, f"{failure['dtype']}: false alarm on architecture {failure['digest'][:12]}: {what}")
-
-
-def _print(console: Console, line: str) -> None:
-    console.print(line, highlight=False, markup=False)
-
-
-def _table(*headings: str) -> Table:
-    made = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for number, heading in enumerate(headings):
-        made.add_column(heading, justify="right" if number else "left", no_wrap=True)
-    return made
+            say(console, f"{failure['dtype']}: false alarm on architecture {failure['digest'][:12]}: {what}")
 
 
 def _exponent(size: float) -> int:
@@ -64,7 +54,7 @@ def _percent(share: float) -> str:
 def _caught(document: Mapping[str, Any], relation: str) -> Table:
     rows = [row for row in document["caught"] if row["relation"] == relation]
     exponents = sorted({_exponent(row["size"]) for row in rows}, reverse=True)
-    made = _table("10 to the power of", *map(str, exponents))
+    made = table("10 to the power of", *map(str, exponents))
     for checker in document["checkers"]:
         own = {_exponent(row["size"]): row for row in rows if row["checker"] == checker}
         made.add_row(checker, *(_percent(caught_share(own[e])) if e in own else "" for e in exponents))
@@ -79,7 +69,7 @@ def _caught(document: Mapping[str, Any], relation: str) -> Table:
 def _layers(document: Mapping[str, Any]) -> Table:
     smallest = {(row["checker"], row["relation"], row["op"]): row for row in document["smallest"]}
     checkers = document["checkers"]
-    made = _table("layer", *(checker.partition(" ")[2] for checker in checkers))
+    made = table("layer", *(checker.partition(" ")[2] for checker in checkers))
 
     def cells(op: str | None, share: str) -> list[str]:
         found = [[smallest[checker, relation, op][share] for relation in RELATIONS] for checker in checkers]
@@ -93,7 +83,7 @@ def _layers(document: Mapping[str, Any]) -> Table:
 
 
 def _correct(rows: Sequence[Mapping[str, Any]]) -> Table:
-    made = _table("", "cases", "false alarms", "inconclusive", "arrays", "inconclusive")
+    made = table("", "cases", "false alarms", "inconclusive", "arrays", "inconclusive")
     for row in rows:
         cases = row["right"] + row["alarm"] + row["inconclusive"]
         counts = [f"{row[name]:,} ({100 * row[name] / cases:.1f} %)" for name in ("alarm", "inconclusive")]
@@ -104,7 +94,7 @@ def _correct(rows: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _campaign(dtypes: Mapping[str, Mapping[str, Any]]) -> Table:
-    made = _table("", "false alarms", "rate (95 %) below", "arrays", "disagree", "inconclusive")
+    made = table("", "false alarms", "rate (95 %) below", "arrays", "disagree", "inconclusive")
     for dtype, row in dtypes.items():
         unsure = f"{row['inconclusive']:,} ({100 * row['inconclusive'] / max(row['arrays'], 1):.3f} %)"
         below = f"{100 * row['rate_below']:.3g} %"

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
-from scipy.special import log_ndtr, ndtri_exp
 
+from impl import special
 from impl.layer import Array, Layer, Shape
 
 __all__ = [
@@ -113,9 +113,9 @@ def trunc_normal(
     mirrored = lowest > 0
     if mirrored:
         lowest, highest = -highest, -lowest
-    least, most = log_ndtr(lowest), log_ndtr(highest)
+    least, most = special.log_ndtr(lowest), special.log_ndtr(highest)
     ratio = np.exp(least - most)
-    z = ndtri_exp(most + np.log(ratio + rng.random(shape) * (1 - ratio)))
+    z = special.ndtri_exp(most + np.log(ratio + rng.random(shape) * (1 - ratio)))
     drawn = (mean + std * (-z if mirrored else z)).astype(dtype)
     return np.asarray(np.clip(drawn, np.asarray(a, dtype), np.asarray(b, dtype)))
 

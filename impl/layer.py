@@ -106,6 +106,8 @@ def reject(layer: object, argument: str, got: object, wanted: str) -> ValueError
 
 def check_shape(layer: object, argument: str, array: Array, wanted: Sequence[int | None]) -> None:
     """Raise ValueError unless ``array`` has the wanted shape; None stands for any size."""
+    if array.shape == wanted:
+        return
     if array.ndim != len(wanted) or any(w not in (None, n) for n, w in zip(array.shape, wanted)):
         shown = ", ".join("*" if size is None else str(size) for size in wanted)
         raise ValueError(f"{type(layer).__name__}: {argument} has shape {array.shape}, wanted ({shown})")

@@ -75,21 +75,20 @@ class Network(Composed):
     def __init__(self, inputs: Sequence[str], nodes: Iterable[Node], outputs: Sequence[str]) -> None:
         self.inputs = tuple(inputs)
         self.nodes = tuple(nodes)
-        self._slots: dict[str, tuple[str, int]] = {}
+        self._plan: list[tuple[Node, str, list[tuple[str, int]]]] = []
         known = set(self.inputs)
         if len(known) < len(self.inputs):
             raise ValueError(f"Network: an input name stands twice in {self.inputs}")
         for node in self.nodes:
             if "." in node.name or node.name in known:
                 raise ValueError(f"Network: the name {node.name!r} is used twice or holds a dot")
-            for reference in node.inputs:
-                self._slots[reference] = self._slot(reference, known, f"node {node.name!r}")
+            slots = [self._slot(reference, known, f"node {node.name!r}") for reference in node.inputs]
             if node.shares is not None and node.shares not in known - set(self.inputs):
                 raise ValueError(f"Network: node {node.name!r} shares {node.shares!r}, no node before it")
             known.add(node.name)
+            self._plan.append((node, node.shares or node.name, slots))
         self.outputs = tuple(outputs)
-        for reference in self.outputs:
-            self._slots[reference] = self._slot(reference, known, "outputs")
+        self._results = [self._slot(reference, known, "outputs") for reference in self.outputs]
 
     @staticmethod
     def _slot(reference: str, known: set[str], where: str) -> tuple[str, int]:
@@ -103,11 +102,11 @@ class Network(Composed):
         """The layers of the nodes that own their parameters."""
         return {node.name: node.layer for node in self.nodes if node.shares is None}
 
-    def _asked(self, data: Collection[str], with_parameters: set[str]) -> set[str]:
+    def _asked(self, data: Collection[str], with_parameters: Collection[str]) -> set[str]:
         """Return the inputs that are no data, and the nodes that a gradient is asked of: theirs, or of one before."""
         asked = set(self.inputs).difference(data)
-        for node in self.nodes:
-            if node.name in with_parameters or any(self._slots[reference][0] in asked for reference in node.inputs):
+        for node, owner, slots in self._plan:
+            if owner in with_parameters or not asked.isdisjoint([name for name, _ in slots]):
                 asked.add(node.name)
         return asked
 
@@ -127,53 +126,63 @@ class Network(Composed):
         if len(inputs) != len(self.inputs):
             raise ValueError(f"Network: got {len(inputs)} inputs, wanted {len(self.inputs)}: {self.inputs}")
         noise = draws(noise)
-        scoped: dict[str, dict[str, Array]] = {node.name: {} for node in self.nodes}
+        scoped: dict[str, dict[str, Array]] = {}
         for key, array in parameters.items():
             owner, _, name = key.partition(".")
-            scoped.setdefault(owner, {})[name] = array
+            if owner not in scoped:
+                scoped[owner] = {}
+            scoped[owner][name] = array
         values: dict[str, tuple[Array, ...]] = {name: (x,) for name, x in zip(self.inputs, inputs)}
         steps: dict[str, Step] = {}
         updates: dict[str, Array] = {}
-        for node in self.nodes:
-            owner = node.shares or node.name
-            arrays = [values[name][index] for name, index in map(self._slots.__getitem__, node.inputs)]
-            step = node.layer.forward(scoped[owner], *arrays, training=training, noise=noise, **node.options)
+        branches: tuple[Array, ...] = ()
+        for node, owner, slots in self._plan:
+            arrays = [values[name][index] for name, index in slots]
+            step = node.layer.forward(scoped.get(owner, {}), *arrays, training=training, noise=noise, **node.options)
             steps[node.name] = step
             values[node.name] = step.output if isinstance(step.output, tuple) else (step.output,)
-            # A layer that runs twice updates its buffers twice, so the second run starts from the first's.
-            scoped[owner] |= step.updates
-            updates.update((f"{owner}.{name}", array) for name, array in step.updates.items())
-        results = tuple(values[name][index] for name, index in map(self._slots.__getitem__, self.outputs))
+            branches += step.branches
+            if step.updates:
+                # A layer that runs twice updates its buffers twice, so the second run starts from the first's.
+                scoped[owner] = scoped.get(owner, {}) | dict(step.updates)
+                updates.update((f"{owner}.{name}", array) for name, array in step.updates.items())
+        results = tuple([values[name][index] for name, index in self._results])
 
-        def backward(grad_output: Any, data: Collection[str] = ()) -> NetworkGradients:
+        def back(
+            grad_output: Any, data: Collection[str], kept: bool
+        ) -> tuple[dict[str, list[Array | None]], dict[str, Array]]:
+            """Return the adjoints, of nodes only if they are to be kept, and the gradients of the parameters."""
             adjoints: dict[str, list[Array | None]] = {name: [None] * len(v) for name, v in values.items()}
-            asked = self._asked(data, {node.name for node in self.nodes if scoped[node.shares or node.name]})
+            asked = self._asked(data, scoped)
 
-            def flow(reference: str, gradient: Array | None) -> None:
-                name, index = self._slots[reference]
-                so_far = adjoints[name][index]
-                if gradient is not None:
-                    adjoints[name][index] = gradient if so_far is None else np.asarray(so_far + gradient)
+            def flow(slots: list[tuple[str, int]], gradients: Iterable[Array | None]) -> None:
+                for (name, index), gradient in zip(slots, gradients):
+                    if gradient is not None and name in asked:
+                        so_far = adjoints[name][index]
+                        adjoints[name][index] = gradient if so_far is None else np.asarray(so_far + gradient)
 
-            for reference, gradient in zip(self.outputs, (grad_output,) if len(results) == 1 else grad_output):
-                flow(reference, gradient)
+            flow(self._results, (grad_output,) if len(results) == 1 else grad_output)
             total: dict[str, Array] = {}
-            for node in reversed(self.nodes):
-                arriving = tuple(adjoints[node.name])
+            for node, owner, slots in reversed(self._plan):
+                # What no one else will look at makes room in memory for what the nodes before this one return.
+                arriving = tuple(adjoints[node.name] if kept else adjoints.pop(node.name))
                 if node.name not in asked or all(gradient is None for gradient in arriving):
                     continue
                 step = steps[node.name]
                 g = arriving if isinstance(step.output, tuple) else arriving[0]
-                if step.parameters_only and not any(self._slots[reference][0] in asked for reference in node.inputs):
-                    gradients = Gradients((), step.parameters_only(g))
+                if step.parameters_only and asked.isdisjoint([name for name, _ in slots]):
+                    own = step.parameters_only(g)
                 else:
                     gradients = step.backward(g)
-                for reference, gradient in zip(node.inputs, gradients.inputs):
-                    if self._slots[reference][0] in asked:
-                        flow(reference, gradient)
-                for name, gradient in gradients.parameters.items():
-                    key = f"{node.shares or node.name}.{name}"
+                    flow(slots, gradients.inputs)
+                    own = gradients.parameters
+                for name, gradient in own.items():
+                    key = f"{owner}.{name}"
                     total[key] = np.asarray(total[key] + gradient) if key in total else gradient
+            return adjoints, total
+
+        def backward(grad_output: Any, data: Collection[str] = ()) -> NetworkGradients:
+            adjoints, total = back(grad_output, data, kept=True)
             return NetworkGradients(
                 tuple(adjoints[name][0] for name in self.inputs),
                 total,
@@ -184,8 +193,8 @@ class Network(Composed):
             results[0] if len(results) == 1 else results,
             backward,
             updates,
-            tuple(branch for step in steps.values() for branch in step.branches),
-            lambda grad_output: backward(grad_output, self.inputs).parameters,
+            branches,
+            lambda grad_output: back(grad_output, self.inputs, kept=False)[1],
             steps,
         )
 

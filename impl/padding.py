@@ -49,7 +49,8 @@ def pad(x: Array, margins: Margins, mode: PaddingMode, value: float = 0.0) -> Ar
     if mode == "zeros":
         sizes = x.shape[first:]
         kept = [(max(-b, 0), max(-b, 0, min(n, n + a))) for n, (b, a) in zip(sizes, margins)]
-        padded = np.full((*x.shape[:first], *(n + b + a for n, (b, a) in zip(sizes, margins))), value, x.dtype)
+        # In the memory layout of x: a convolution has its batch last.
+        padded = np.full_like(x, value, shape=(*x.shape[:first], *(n + b + a for n, (b, a) in zip(sizes, margins))))
         place: tuple[Any, ...] = (..., *(slice(lo + b, hi + b) for (lo, hi), (b, _) in zip(kept, margins)))
         source: tuple[Any, ...] = (..., *(slice(lo, hi) for lo, hi in kept))
         padded[place] = x[source]

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from impl.choice import keep, keep_into
 from impl.layer import Array, Gradients, Layer, Shape, Step, reject
 from impl.windows import with_batch
 
@@ -58,6 +59,10 @@ def greatest(x: Array, axes: Sequence[Array], return_indices: bool) -> Step:
     """
     rank = len(axes)
     lead, spatial = x.shape[:-rank], x.shape[-rank:]
+    if not return_indices and all(map(_side_by_side, axes, spatial)):
+        step = _greatest_of_tiles(x, [len(along) for along in axes])
+        if step is not None:
+            return step
     places = np.zeros((1, 1), dtype=np.int64)
     for size, along in zip(spatial, axes):
         inside = _inside(along, size)
@@ -82,6 +87,45 @@ def greatest(x: Array, axes: Sequence[Array], return_indices: bool) -> Step:
         return Gradients((gradient.reshape(x.shape),))
 
     return Step((y, indices.reshape(y.shape)) if return_indices else y, backward, branches=(indices,))
+
+
+def _side_by_side(places: Array, size: int) -> bool:
+    """Whether windows share out an axis, each beginning where the last one ends; less than a window may be left."""
+    count = size // len(places)
+    return 0 < count == places.shape[-1] and np.array_equal(places.T.ravel(), np.arange(len(places) * count))
+
+
+def _greatest_of_tiles(x: Array, kernel: Sequence[int]) -> Step | None:
+    """Do what :func:`greatest` does where windows lie side by side, axis by axis, the last one first.
+
+    The elements of all windows in one place are a view. An element wins over those before it if it is greater, which
+    makes it the first of equal ones in row-major order. None where there is no greatest, for one is NaN or complex.
+    """
+    if x.dtype.kind != "f":
+        return None
+    best, levels = x, []
+    for axis, size in zip(range(x.ndim - 1, -1, -1), reversed(kernel)):
+        end = best.shape[axis] // size * size
+        views = [(slice(None),) * axis + (slice(start, end, size),) for start in range(size)]
+        whole, best, winners = best, best[views[0]], []
+        for view in views[1:]:
+            winners.append(whole[view] > best)
+            best = np.maximum(best, whole[view])
+        levels.append((whole, views, winners))
+    if np.isnan(best).any():
+        return None
+
+    def backward(g: Array) -> Gradients:
+        for whole, views, winners in reversed(levels):
+            gradient = (np.empty_like if whole.size == len(views) * g.size else np.zeros_like)(whole, g.dtype)
+            for view, wins in zip(views[:0:-1], reversed(winners)):
+                keep_into(gradient[view], wins, g)
+                g = keep(~wins, g)
+            gradient[views[0]] = g
+            g = gradient
+        return Gradients((g,))
+
+    return Step(best, backward, branches=tuple(wins for _, _, winners in levels for wins in winners))
 
 
 def _inside(places: Array, size: int) -> Array:

@@ -56,16 +56,14 @@ def windows(x: Array, kernel: Shape, stride: Shape, dilation: Shape) -> Array:
     return np.lib.stride_tricks.as_strided(x, (*x.shape[:2], *kernel, *out), steps, writeable=False)
 
 
-def overlap_add(pieces: Array, spatial: Shape, stride: Shape, dilation: Shape) -> Array:
-    """Add windows ``(N, C, *kernel, *out)`` into ``(N, C, *spatial)``: the adjoint of :func:`windows`."""
-    rank = len(spatial)
-    total = np.zeros(pieces.shape[:2] + spatial, pieces.dtype)
+def overlap_add(total: Array, pieces: Array, stride: Shape, dilation: Shape) -> None:
+    """Add windows ``(N, C, *kernel, *out)`` to ``(N, C, *spatial)``: the adjoint of :func:`windows`."""
+    rank = len(stride)
     for offset in np.ndindex(pieces.shape[2 : 2 + rank]):
         starts = [k * d for k, d in zip(offset, dilation)]
-        reach = (slice(a, a + s * n, s) for a, s, n in zip(starts, stride, pieces.shape[2 + rank :]))
+        reach = (slice(a, a + s * (n - 1) + 1, s) for a, s, n in zip(starts, stride, pieces.shape[2 + rank :]))
         place: tuple[Any, ...] = (..., *reach)
         total[place] += pieces[(slice(None), slice(None), *offset)]
-    return total
 
 
 class Grid(NamedTuple):
@@ -95,5 +93,7 @@ class Grid(NamedTuple):
     def spread(self, columns: Array, spatial: Shape) -> Array:
         """Add columns to the places where their windows lay: the adjoint of :meth:`columns`."""
         channels = self.groups * columns.shape[2] // prod(self.kernel)
+        total = np.zeros((len(columns), channels, *spatial), columns.dtype)
         pieces = columns.reshape(len(columns), channels, *self.kernel, *self.counts(spatial))
-        return overlap_add(pieces, spatial, self.stride, self.dilation)
+        overlap_add(total, pieces, self.stride, self.dilation)
+        return total

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor as TorchTensor
+
+from reference.run import Array
 
 DTYPES = {
     "float64": torch.float64,
@@ -45,20 +48,25 @@ class Perturbation:
         """Disturb a tensor; its gradient passes as if multiplied by a constant."""
         if not numeric(x):
             return x
-        fixed = x.detach()
-        return x * (1 + torch.where(_short(fixed), 0, self._noise(fixed)))
+        fixed = x.detach().cpu().numpy()
+        return x * torch.from_numpy(np.where(_short(fixed), 1, self._factor(fixed))).to(x.device)
 
     def saved(self, x: TorchTensor) -> TorchTensor:
         """Disturb what was computed and saved for the way back: all of it."""
-        return x * (1 + self._noise(x)) if numeric(x) else x
+        return x * torch.from_numpy(self._factor(x.detach().cpu().numpy())).to(x.device) if numeric(x) else x
 
-    def _noise(self, x: TorchTensor) -> TorchTensor:
-        if x.is_complex():  # a product of complex numbers rounds both parts by what the whole is
-            return torch.complex(self._noise(x.real), self._noise(x.imag))
-        angle = 12345.678 * x + self.phase
+    def _factor(self, x: Array) -> Array:
+        """Return 1 and a little; by NumPy, whose calls are short where arrays are small."""
+        if np.iscomplexobj(x):  # a product of complex numbers rounds both parts by what the whole is
+            return np.asarray(self._factor(x.real) + 1j * (self._factor(x.imag) - 1))
+        angle = np.asarray(12345.678 * x + self.phase)
         if self.apart:
-            angle = angle + torch.arange(x.numel(), dtype=x.dtype).reshape(x.shape)
-        return torch.nan_to_num(self.size * torch.sin(angle))  # infinities stay what they are
+            angle += np.arange(x.size, dtype=x.dtype).reshape(x.shape)
+        with np.errstate(invalid="ignore"):
+            np.sin(angle, out=angle)
+        angle *= self.size
+        angle += 1
+        return np.where(np.isfinite(angle), angle, 1)  # infinities stay what they are
 
 
 @dataclass(frozen=True)
@@ -99,15 +107,15 @@ class Blur:
         """Move an output of a node."""
         if node not in self.amounts or not numeric(x):
             return x
-        places = torch.arange(x.numel(), dtype=x.real.dtype).reshape(x.shape)
+        places = torch.arange(x.numel(), dtype=x.real.dtype, device=x.device).reshape(x.shape)
         return x + self.amounts[node] * torch.sin(12345.678 * places + self.phase)
 
 
 Disturbance: TypeAlias = Perturbation | Rounding | Blur
 
 
-def _short(x: TorchTensor) -> TorchTensor:
+def _short(x: Array) -> Any:
     """Whether numbers are so short that arithmetic on them is exact."""
-    if x.is_complex():
+    if np.iscomplexobj(x):
         return _short(x.real) & _short(x.imag)
-    return (torch.frac(64 * x) == 0) & (x.abs() < 16)
+    return (np.rint(64 * x) == 64 * x) & (np.abs(x) < 16)

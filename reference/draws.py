@@ -65,7 +65,7 @@ class Draws(TorchDispatchMode):
         self.shapes.append(tuple(x.shape))
         if self._noise is None:
             return func(x, slopes, lower, lower, training)
-        drawn = lower + (upper - lower) * torch.from_numpy(next(self._noise))
+        drawn = lower + (upper - lower) * torch.from_numpy(next(self._noise)).to(x.device)
         slopes.copy_(torch.where(x <= 0, drawn, 1))
         return x.copy_(x * slopes) if func is _RRELU[1] else x * slopes
 

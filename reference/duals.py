@@ -74,7 +74,7 @@ class Dual(_Base):
         """Give another shape."""
         sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | np.integer) else shape
         numbers = plain(self).reshape(sizes, **options)
-        return dual(numbers, None if self.parts is None else self.parts.reshape(-1, *numbers.shape))
+        return dual(numbers, None if self.parts is None else self.parts.reshape(len(self.parts), *numbers.shape))
 
     def ravel(self, *order: Any) -> Any:
         """Fold all axes into one."""
@@ -136,7 +136,7 @@ def dual(numbers: Any, found: Array | None) -> Any:
     if found is None or numbers.dtype.kind != "f":
         return numbers
     made = cast(Dual, numbers.view(Dual))
-    made.parts = found.reshape(-1, *numbers.shape)
+    made.parts = found.reshape(len(found), *numbers.shape)
     return made
 
 
@@ -206,7 +206,9 @@ def matmul(a: Any, b: Any) -> Any:
     if parts(a) is not None:
         own = aligned(rows, ndim)
         if columns.ndim == 2:  # one product of matrices instead of many
-            total = (own.reshape(-1, own.shape[-1]) @ plain(columns)).reshape(*own.shape[:-1], columns.shape[-1])
+            total = (own.reshape(own[..., 0].size, own.shape[-1]) @ plain(columns)).reshape(
+                *own.shape[:-1], columns.shape[-1]
+            )
         else:
             total = own @ plain(columns)
     if parts(b) is not None:

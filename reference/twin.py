@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from math import prod
 from typing import Any, TypeAlias
@@ -22,6 +22,7 @@ from reference.architecture import LIMITS, Architecture, ArchitectureError, Inpu
 from reference.calling import as_written_down, in_order, without_looking
 from reference.disturbance import DTYPES, Blur, Disturbance, Perturbation, numeric
 from reference.draws import Draws, recorded
+from reference.gradients import Forward, as_array, as_arrays
 from reference.run import Array, Run, Tensor
 from reference.values import Values
 
@@ -32,24 +33,6 @@ Use: TypeAlias = tuple[str, str]
 
 class Refused(ValueError):
     """PyTorch does not do this: the message says why, in its own words."""
-
-
-@dataclass(frozen=True)
-class _Forward:
-    """One pass forward: arrays that it yields, tensors to differentiate by, and outputs with their cotangents."""
-
-    results: dict[Tensor, Array]
-    sources: dict[Tensor, TorchTensor]
-    ends: list[tuple[str, TorchTensor, TorchTensor]]
-
-    def gradients(self, sources: Sequence[TorchTensor], create_graph: bool = False) -> list[TorchTensor | None]:
-        """Go back from all outputs at once; None where no gradient flows."""
-        pairs = [(y, c) for _, y, c in self.ends if y.requires_grad]
-        if not pairs or not sources:
-            return [None] * len(sources)
-        ends, cotangents = zip(*pairs)
-        found = torch.autograd.grad(ends, sources, cotangents, create_graph=create_graph, allow_unused=True)
-        return [None if g is None else _dense(g) for g in found]
 
 
 class Twin:
@@ -72,6 +55,8 @@ class Twin:
         Per input and node, its outputs (their shapes and dtypes are meant).
     noise_shapes
         Per node that draws, the shapes in torch's order.
+    place
+        The device on which it runs; arrays come back from there.
 
     Raises
     ------
@@ -81,7 +66,7 @@ class Twin:
 
     def __init__(self, architecture: Architecture, device: str = "meta") -> None:
         self.architecture = architecture
-        self.device = device
+        self.device, self.place = device, "cpu"
         self.modules: dict[str, Callable[..., Any]] = {}
         self.constants: dict[str, dict[str, Any]] = {}
         self.parameter_shapes: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -125,7 +110,7 @@ class Twin:
                 ends = [("", y, y.detach()) for y in self._call(node, counters, leaves)]
                 # The meta device goes back through a mean over nothing in Python.
                 with suppress(ZeroDivisionError):
-                    _Forward({}, {}, ends).gradients([x for x in leaves if x.requires_grad])
+                    Forward({}, {}, ends).gradients([x for x in leaves if x.requires_grad])
         except ArchitectureError:
             raise
         except Exception as error:  # whatever torch makes of a stranger's arguments
@@ -217,7 +202,7 @@ class Twin:
             if not any(map(np.iscomplexobj, (*values.inputs.values(), *values.cotangents.values()))):
                 raise
             raise Refused(_told(error)) from None
-        return Run(done.results | _arrays(done.sources, gradients))
+        return Run(done.results | as_arrays(done.sources, gradients))
 
     def curvature(
         self, values: Values, along: Values, dtype: str = "float64", perturb: Disturbance | None = None
@@ -240,14 +225,12 @@ class Twin:
             with saved_tensors_hooks(torch.Tensor.detach, saved) if saved else nullcontext():
                 gradients = done.gradients(list(sources.values()), create_graph=True)
             pairs = [(g, d) for g, d in zip(gradients, directions) if g is not None and g.requires_grad]
-            pairs += [
-                (y, torch.from_numpy(along.cotangents[end]).to(y.dtype)) for end, y, _ in done.ends if y.requires_grad
-            ]
+            pairs += [(y, torch.from_numpy(along.cotangents[end]).to(y)) for end, y, _ in done.ends if y.requires_grad]
             ends, weights = zip(*pairs) if pairs else ((), ())
             changes = torch.autograd.grad(ends, list(sources.values()), weights, allow_unused=True) if pairs else ()
         except (RuntimeError, NotImplementedError) as error:
             raise Refused(_told(error)) from None
-        return Run(_arrays(sources, changes or [None] * len(sources)))
+        return Run(as_arrays(sources, changes or [None] * len(sources)))
 
     def reached(self, values: Values) -> set[Tensor]:
         """Return the parameters and inputs that a gradient flows to; autograd gives None for the others."""
@@ -262,7 +245,7 @@ class Twin:
         dtype: str,
         perturb: Disturbance | None = None,
         counted: Mapping[Use, float] | None = None,
-    ) -> _Forward:
+    ) -> Forward:
         disturb: Callable[[TorchTensor], TorchTensor] = perturb or (lambda x: x)
 
         def use(tensor: TorchTensor, node: str, name: str) -> TorchTensor:
@@ -274,7 +257,7 @@ class Twin:
             return view
 
         def leaf(array: Array, trainable: bool = True) -> TorchTensor:
-            tensor = torch.tensor(array)  # a copy: torch updates buffers in place
+            tensor = torch.tensor(array, device=self.place)  # a copy: torch updates buffers in place
             if not numeric(tensor):
                 return tensor
             precision = DTYPES[dtype].to_complex() if tensor.is_complex() else DTYPES[dtype]
@@ -309,7 +292,7 @@ class Twin:
                 outputs = tuple(perturb.output(y, node.name) for y in outputs)
             flowing[node.name] = outputs
             for i, y in enumerate(outputs):
-                results[Tensor("output", node.name, str(i))] = _array(y)
+                results[Tensor("output", node.name, str(i))] = as_array(y)
                 sources[Tensor("adjoint", node.name, str(i))] = y
                 if y.requires_grad:
                     # No gradient at all may come: a norm that counts has none.
@@ -317,23 +300,29 @@ class Twin:
         for owner, tensors in parameters.items():
             for name, tensor in tensors.items():
                 if name in self.buffers[owner]:
-                    results[Tensor("update", owner, name)] = tensor.numpy()
+                    results[Tensor("update", owner, name)] = as_array(tensor)
                 else:
                     sources[Tensor("parameter", owner, name)] = tensor
         sources = {name: tensor for name, tensor in sources.items() if tensor.requires_grad}
         ends = [(r, use(self._end(flowing, r), "", r), leaf(c, trainable=False)) for r, c in values.cotangents.items()]
-        return _Forward(results, sources, ends)
+        return Forward(results, sources, ends)
 
     @torch.no_grad()
     def forward(self, values: Values) -> dict[str, Array]:
         """Run forward only, and return the outputs of the architecture by reference."""
-        results = self.run(replace(values, cotangents={})).tensors
+        results = self._forward(values, "float64").results
         slots = ((reference, self.architecture.slot(reference)) for reference in self.architecture.outputs)
         return {reference: results[Tensor("output", name, str(index))] for reference, (name, index) in slots}
 
     def _end(self, flowing: Mapping[str, Outputs], reference: str) -> TorchTensor:
         name, index = self.architecture.slot(reference)
         return flowing[name][index]
+
+    def on(self, place: str) -> Twin:
+        """Return the twin that runs on another device."""
+        twin = copy(self)
+        twin.place = place
+        return twin
 
     def of(self, architecture: Architecture) -> Twin:
         """Return the twin of another architecture, all of whose inputs and nodes were taken in."""
@@ -371,22 +360,9 @@ def _told(error: Exception) -> str:
     return " ".join(str(error).split())[:300]
 
 
-def _arrays(sources: Mapping[Tensor, TorchTensor], found: Iterable[TorchTensor | None]) -> dict[Tensor, Array]:
-    """Return gradients as arrays, zeros where no gradient flows."""
-    return {name: _array(torch.zeros_like(x) if g is None else g) for (name, x), g in zip(sources.items(), found)}
-
-
-def _array(tensor: TorchTensor) -> Array:
-    return np.asarray(_dense(tensor.detach()).resolve_conj().resolve_neg().numpy())
-
-
-def _dense(tensor: TorchTensor) -> TorchTensor:
-    return tensor.to_dense() if tensor.is_sparse else tensor
-
-
 def _direction(along: Values, name: Tensor, like: TorchTensor) -> TorchTensor:
     arrays = along.parameters[name.node] if name.kind == "parameter" else along.inputs
-    return torch.from_numpy(arrays[name.name if name.kind == "parameter" else name.node]).to(like.dtype)
+    return torch.from_numpy(arrays[name.name if name.kind == "parameter" else name.node]).to(like)
 
 
 def _flatten(result: Any) -> Iterable[TorchTensor]:

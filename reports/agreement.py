@@ -267,23 +267,23 @@ def measure(
     with np.errstate(all="ignore"):
         complete = np.complex128 if np.iscomplexobj(got) or np.iscomplexobj(want) else np.float64
         got, want = got.astype(complete), want.astype(complete)
-        beyond = np.isinf(got) & (np.sign(got) == np.sign(want)) & (np.abs(want) + bound > float(limits.max))
-        same = (got == want) | (np.isnan(got) & np.isnan(want)) | (beyond & floating)
-        error = np.where(same, 0.0, np.abs(got - want))
-        strange = np.isnan(error) | np.isinf(error)
-        error[strange] = inf
+        error = np.abs(got - want)
+        strange = not np.isfinite(error).all()
+        if strange:
+            beyond = np.isinf(got) & (np.sign(got) == np.sign(want)) & (np.abs(want) + bound > float(limits.max))
+            same = (got == want) | (np.isnan(got) & np.isnan(want)) | (beyond & floating)
+            error = np.where(same, 0.0, np.where(np.isfinite(error), error, inf))
+            strange = bool(np.isinf(error).any())
         allowed = np.broadcast_to(np.asarray(bound if floating else 0.0), want.shape)
-        ratio = np.where(same, 0.0, error / allowed)
         wrong = ~(error <= allowed)
-        score = np.where(wrong, error, -1.0) if wrong.any() else ratio
+        # The worst entry is the largest error beyond its bound, else the one that comes nearest to its bound.
+        score = np.where(wrong, error, -1.0) if wrong.any() else np.where(error > 0, error / allowed, 0.0)
         at = np.unravel_index(int(np.argmax(score)), want.shape)
-        ulp = np.spacing(np.maximum(np.abs(want), float(limits.smallest_normal)).astype(limits.dtype)).astype(
-            np.float64
-        )
+        ulp = np.spacing(np.maximum(np.abs(want), float(limits.smallest_normal)).astype(limits.dtype))
         largest = float(error.max())
-        max_ulp = float(np.max(np.where(same, 0.0, error / ulp)))
+        max_ulp = float(np.max(error / ulp.astype(np.float64)))
     verdict: Verdict = "disagree" if wrong.any() else "agree"
-    if doubt and not strange.any() and (doubt == inf or (error <= doubt * allowed).all()):
+    if doubt and not strange and (doubt == inf or (error <= doubt * allowed).all()):
         verdict = "inconclusive"
     return result(
         verdict,

@@ -34,6 +34,12 @@ def test_every_module_of_a_wing_keeps_to_its_walls() -> None:
         assert loaded_by("\n".join(f"import {name}" for name in names)) & FORBIDDEN[wing] - {wing} == set()
 
 
+def test_scipy_is_loaded_by_whoever_needs_it_first() -> None:
+    """It takes longer to load than all of impl."""
+    assert "scipy" not in loaded_by("import impl")
+    assert "scipy" in loaded_by("import impl, numpy; impl.GELU().forward({}, numpy.ones(1))")
+
+
 def test_help_loads_no_torch() -> None:
     statement = (
         "from click.testing import CliRunner; from backproof.cli import main; CliRunner().invoke(main, ['--help'])"

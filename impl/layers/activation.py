@@ -8,8 +8,9 @@ from math import pi, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.special import ndtr
 
+from impl import special
+from impl.choice import choose, keep
 from impl.layer import Array, Gradients, Layer, Noise, Step, reject
 
 __all__ = [
@@ -35,22 +36,35 @@ FRACTIONS = 12
 """So many terms of the continued fraction of tanh are exact to a longdouble's last digit where |x| is below 1.5."""
 
 
+def downwards(x: Array) -> Array:
+    """Return ``-|x|``; of a complex x, whichever of x and -x has no positive real part."""
+    return np.where(x.real > 0, -x, x) if x.dtype.kind == "c" else -np.abs(x)
+
+
 def sigmoid(x: Array) -> tuple[Array, Array]:
     """Return ``s = 1 / (1 + exp(-x))`` and its derivative ``s (1 - s)``, accurate in both tails."""
-    negative = x.real < 0
-    e = np.exp(np.where(negative, x, -x))  # never overflows
-    return np.where(negative, e, 1) / (1 + e), e / ((1 + e) * (1 + e))
+    e = np.exp(downwards(x))  # never overflows
+    rest = 1 + e
+    s = choose(x.real < 0, e, np.ones((), e.dtype))
+    s /= rest
+    rest *= rest
+    e /= rest
+    return s, e
 
 
 def tanh(x: Array) -> tuple[Array, Array]:
     """Return ``tanh x`` and its derivative, which ``1 - y^2`` would leave no digit where y is close to 1."""
-    return np.tanh(x), 4 * sigmoid(2 * x)[1]
+    e = np.exp(downwards(2 * x))
+    rest = 1 + e
+    rest *= rest
+    e /= rest
+    e *= 4
+    return np.tanh(x), e
 
 
 def softplus(x: Array) -> Array:
     """Return ``log(1 + exp(x))`` without overflow."""
-    positive = x.real > 0
-    return np.where(positive, x, 0) + np.log1p(np.exp(np.where(positive, -x, x)))
+    return keep(x.real > 0, x) + np.log1p(np.exp(downwards(x)))
 
 
 class _Elementwise(Layer):
@@ -68,10 +82,10 @@ class _Elementwise(Layer):
 def exponential_unit(x: Array, alpha: float, scale: float, steepness: float) -> Any:
     """Return the curve ``scale x`` where x > 0, else ``scale alpha (exp(steepness x) - 1)``, of which 0 is part."""
     on = x.real > 0
-    low = np.where(on, 0, steepness * x)
+    low = keep(~on, steepness * x)
     return (
-        np.where(on, scale * x, scale * alpha * np.expm1(low)),
-        lambda g: np.where(on, g * scale, g * (scale * alpha * steepness * np.exp(low))),
+        choose(on, scale * x, scale * alpha * np.expm1(low)),
+        lambda g: choose(on, g * scale, g * (scale * alpha * steepness * np.exp(low))),
         on,
     )
 
@@ -176,11 +190,11 @@ class Tanhshrink(_Elementwise):
     def curve(self, x: Array) -> Any:
         t = np.tanh(x)
         near = (np.abs(x.real) < 1) & (np.abs(x.imag) < 1)  # where both forms hold: no branch of the function
-        z = np.where(near, x, 0)
+        z = keep(near, x)
         c = z * z / (2 * FRACTIONS + 1)
         for odd in range(2 * FRACTIONS - 1, 1, -2):
             c = z * z / (odd + c)
-        return np.where(near, z * c / (1 + c), x - t), lambda g: g * (t * t).conj()
+        return choose(near, z * c / (1 + c), x - t), lambda g: g * (t * t).conj()
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +218,7 @@ class GELU(_Elementwise):
             p, slope = sigmoid(2 * sqrt(2 / pi) * (x + 0.044715 * x * x * x))
             density = slope * (2 * sqrt(2 / pi) * (1 + 3 * 0.044715 * x * x))
         else:
-            p = ndtr(x.astype(float) if x.dtype == np.longdouble else x).astype(x.dtype)
+            p = special.ndtr(x.astype(float) if x.dtype == np.longdouble else x).astype(x.dtype)
             density = np.exp(-x * x / 2) / sqrt(2 * pi)
         return x * p, lambda g: g * (p + x * density)
 
@@ -238,11 +252,11 @@ class Mish(_Elementwise):
 
     def curve(self, x: Array) -> Any:
         negative = x.real < 0
-        e = np.exp(np.where(negative, x, -x))
-        n = np.where(negative, e * (e + 2), 1 + 2 * e)
-        d = n + np.where(negative, 2, 2 * e * e)
+        e = np.exp(downwards(x))
+        n = choose(negative, e * (e + 2), 1 + 2 * e)
+        d = n + choose(negative, np.full((), 2, e.dtype), 2 * e * e)
         t = n / d
-        slope = np.where(negative, e, e * e) * (4 * (1 + e)) / (d * d)
+        slope = choose(negative, e, e * e) * (4 * (1 + e)) / (d * d)
         return x * t, lambda g: g * (t + x * slope)
 
 
@@ -262,7 +276,7 @@ class Softplus(_Elementwise):
         z = self.beta * x
         linear = z.real > self.threshold
         slope, _ = sigmoid(z)
-        return np.where(linear, x, softplus(z) / self.beta), lambda g: np.where(linear, g, g * slope), linear
+        return choose(linear, x, softplus(z) / self.beta), lambda g: choose(linear, g, g * slope), linear
 
 
 @dataclass(frozen=True, eq=False)
@@ -273,10 +287,9 @@ class Softsign(_Elementwise):
     """
 
     def curve(self, x: Array) -> Any:
-        negative = x.real < 0
-        s = 1 / (1 + np.where(negative, -x, x))
+        s = 1 / (1 - downwards(x))
         y = x * s
-        return y, lambda g: g * (s * s + 0 * y), negative
+        return y, lambda g: g * (s * s + 0 * y), x.real < 0
 
 
 @dataclass(frozen=True, eq=False)

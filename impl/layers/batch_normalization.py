@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
-from impl.layers.normalization import affine_shapes, ones_and_zeros, scale_and_shift, standardise
+from impl.layers.normalization import affine_shapes, ones_and_zeros, scale_and_shift
+from impl.pooling import wide
 
 __all__ = ["BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "InstanceNorm1d", "InstanceNorm2d", "InstanceNorm3d"]
 
@@ -57,14 +58,55 @@ class _ChannelNorm(Layer):
         count = prod(x.shape[axis] for axis in axes)
         if count == 1:
             raise reject(self, "the shape of its input", x.shape, "at least 2 values per channel to take statistics of")
-        normal = standardise(x, axes, self.eps)
-        step = scale_and_shift(self, parameters, normal.values, shape, normal.backward)
-        if not self.track_running_stats or x.size == 0:
+        if x.size == 0:  # of nothing there is no mean
+            return scale_and_shift(self, parameters, x, shape, lambda g: g)
+        step, mean, variance = self._by_its_own(parameters, x, axes, shape, count)
+        if not self.track_running_stats:
             return step
-        own = {"running_mean": normal.mean, "running_var": normal.variance * (count / (count - 1))}
-        means = {name: statistic.reshape(-1, x.shape[1]).mean(axis=0) for name, statistic in own.items()}
-        updates = {name: (1 - rate) * parameters[name] + rate * mean for name, mean in means.items()}
+        own = {"running_mean": mean, "running_var": variance * (count / (count - 1))}
+        updates = {}
+        for name, statistic in own.items():
+            average = statistic.reshape(-1, x.shape[1]).mean(axis=0)
+            moved = (1 - rate) * parameters[name] + rate * average
+            updates[name] = moved.astype(np.result_type(parameters[name], x), copy=False)
         return replace(step, updates=updates)
+
+    def _by_its_own(
+        self, parameters: Mapping[str, Array], x: Array, axes: tuple[int, ...], shape: Shape, count: int
+    ) -> tuple[Step, Array, Array]:
+        """``y = weight c / s + bias``, where ``c = x - mean`` and ``s = sqrt(variance + eps)``; mean and variance, too.
+
+        Backward: ``dE/dx = weight (g - mean(g) - c mean(g c) / s^2) / s``, ``dE/dweight = sum g c / s``,
+        ``dE/dbias = sum g``. Here weight and bias are the same for all that a mean is taken over.
+        """
+        for name, wanted in self.parameter_shapes.items():
+            check_shape(self, name, parameters[name], wanted)
+        laid = {name: parameters[name].reshape(shape) for name in self.parameter_shapes}
+        values = wide(x)
+        mean = values.mean(axis=axes, keepdims=True)
+        centred = values - mean
+        variance = (centred * centred).mean(axis=axes, keepdims=True)
+        scale = 1 / np.sqrt(variance + self.eps)
+        slope = scale * laid["weight"] if "weight" in laid else scale
+        y = centred * slope
+        if "bias" in laid:
+            y = y + laid["bias"]
+
+        def backward(g: Array) -> Gradients:
+            arriving = wide(g)
+            total = arriving.sum(axis=axes, keepdims=True)
+            dx = arriving * centred
+            along = dx.sum(axis=axes, keepdims=True) * scale
+            np.multiply(centred, along * scale / count, out=dx)
+            dx += total / count
+            np.subtract(arriving, dx, out=dx)
+            dx *= slope
+            sums = {"weight": along, "bias": total}
+            own = {n: sums[n].sum(axis=0).reshape(s).astype(g.dtype) for n, s in self.parameter_shapes.items()}
+            return Gradients((dx.astype(g.dtype, copy=False),), own)
+
+        narrow = np.result_type(x, *laid.values())
+        return Step(y.astype(narrow, copy=False), backward), mean, variance
 
 
 class _BatchNorm(_ChannelNorm):

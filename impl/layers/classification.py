@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import nan
+from typing import TypeAlias
 
 import numpy as np
 
+from impl.choice import keep
 from impl.layer import Array, Noise, Shape, Step, check_shape, reject
 from impl.layers.activation import sigmoid, softplus
-from impl.layers.loss import Loss, check_classes, class_weights, joint_shape, spread
-from impl.layers.softmax import log_softmax
+from impl.layers.loss import Loss, check_classes, class_weights, entries, joint_shape, spread
+from impl.layers.softmax import log_softmax, log_softmax_at
 from impl.layers.structural import fold
 
 __all__ = ["BCELoss", "BCEWithLogitsLoss", "CrossEntropyLoss", "MultiLabelSoftMarginLoss", "NLLLoss"]
 
 LEAST_LOGARITHM, LEAST_VARIANCE = -100.0, float(np.float32(1e-12))
 """Torch's bounds in BCELoss, of log x, and of ``x (1 - x)`` where it divides, a number that it has in float32."""
+
+Found: TypeAlias = tuple[Array, Callable[[Array], Array]]
+"""What a function found, and what takes dE/d of that to dE/d of its input."""
+
+
+def value_at(x: Array, at: tuple[Array, ...], axis: int) -> Found:
+    """Return ``x[at]``, one entry of each sample along an axis, and what takes its gradient to dE/dx."""
+
+    def back(g: Array) -> Array:
+        dx = np.zeros(x.shape, g.dtype)
+        dx[at] = g
+        return dx
+
+    return np.asarray(x[at]), back
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,19 +44,45 @@ class _OfClasses(Loss):
     ignore_index: int = -100
     reduction: str = "mean"
 
-    def layout(self, x: Array) -> tuple[int, Shape, Array]:
-        """Return the axis of the classes, the shape of the samples, and the class weights so that they broadcast."""
+    def layout(self, x: Array) -> tuple[int, Shape]:
+        """Return the axis of the classes and the shape of the samples."""
         if x.ndim == 0:
             raise reject(self, "the shape of its input", x.shape, "(C,), (N, C) or (N, C, d1, ...)")
         axis = min(1, x.ndim - 1)
-        weight = class_weights(self, self.weight, x.shape[axis], x)
-        return axis, (*x.shape[:axis], *x.shape[axis + 1 :]), weight.reshape(-1, *(1,) * (x.ndim - axis - 1))
+        return axis, (*x.shape[:axis], *x.shape[axis + 1 :])
 
-    def meant(self, target: Array, axis: int, w: Array) -> tuple[Array, Array]:
-        """Return which class each sample means, one-hot along the axis, and which samples are ignored."""
-        ignored = target == self.ignore_index
-        check_classes(self, "a class in its target", target[~ignored], 0, len(w))
-        return np.expand_dims(target, axis) == np.arange(len(w)).reshape(w.shape), np.expand_dims(ignored, axis)
+    def meant(self, target: Array, classes: int) -> tuple[Array, Array]:
+        """Return the class that each sample means, 0 where it is ignored, and which samples are not.
+
+        Raises
+        ------
+        ValueError
+            One of them means a class that there is not.
+        """
+        counted = target != self.ignore_index
+        chosen = target if np.count_nonzero(counted) == target.size else keep(counted, target)
+        check_classes(self, "a class in its target", chosen if classes else target[counted], 0, classes)
+        return chosen, counted
+
+    def at_the_meant(
+        self, x: Array, target: Array, axis: int, found: Callable[[Array, tuple[Array, ...], int], Found]
+    ) -> Step:
+        """Reduce ``l = -w_t y_t``: ``found`` takes y_t from x at the class t that each sample means."""
+        weights = class_weights(self, self.weight, x.shape[axis], x)
+        chosen, counted = self.meant(target, x.shape[axis])
+        if not len(weights):  # so that all are ignored
+            return self.reduced(np.zeros(target.shape, x.dtype), lambda g: (np.zeros_like(x), None), 0)
+        y, back_found = found(x, entries(chosen, axis), axis)
+        w = weights[chosen]
+
+        def only_counted(a: Array) -> Array:
+            return np.asarray(a) if chosen is target else keep(counted, np.asarray(a))
+
+        def back(g: Array) -> tuple[Array, None]:
+            # What is not counted is not even multiplied: a mean over nothing would make it 0 times infinity.
+            return back_found(only_counted(-w * g)), None
+
+        return self.reduced(only_counted(-w * y), back, only_counted(w).sum())
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,16 +107,9 @@ class NLLLoss(_OfClasses):
         training: bool = True,
         noise: Noise = None,
     ) -> Step:
-        axis, samples, w = self.layout(x)
+        axis, samples = self.layout(x)
         check_shape(self, "its target", target, samples)
-        q, ignored = self.meant(target, axis, w)
-        q = q & ~ignored
-
-        def back(g: Array) -> tuple[Array, None]:
-            return np.where(q, -w * np.expand_dims(g, axis), 0), None
-
-        # What is not meant is not even multiplied: there x may be infinite.
-        return self.reduced(-(w * np.where(q, x, 0)).sum(axis), back, np.where(q, w, 0).sum())
+        return self.at_the_meant(x, target, axis, value_at)
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,30 +145,32 @@ class CrossEntropyLoss(_OfClasses):
         training: bool = True,
         noise: Noise = None,
     ) -> Step:
-        axis, samples, w = self.layout(x)
-        classes = len(w)
+        axis, samples = self.layout(x)
         indices = target.dtype.kind in "iu"
         check_shape(self, "its target", target, samples if indices else x.shape)
+        if indices and not self.label_smoothing:
+            return self.at_the_meant(x, target, axis, log_softmax_at)
+        classes = x.shape[axis]
+        w = class_weights(self, self.weight, classes, x).reshape(-1, *(1,) * (x.ndim - axis - 1))
         if indices:
-            q, ignored = self.meant(target, axis, w)
-            counted = ~ignored & (q | (self.label_smoothing > 0))
-            count = np.where(ignored, 0, w * q).sum()
+            chosen, counted = (np.expand_dims(a, axis) for a in self.meant(target, classes))
+            q = chosen == np.arange(classes).reshape(w.shape)
+            count = (w * (q & counted)).sum()
         else:
             if self.ignore_index >= 0:
                 raise reject(self, "ignore_index", self.ignore_index, "negative for a target of probabilities")
-            ignored = np.zeros((), bool)
             q, counted, count = target, np.ones((), bool), x.size / max(classes, 1)
         rest = self.label_smoothing / max(classes, 1)
-        a = np.where(counted, w * (q * w.dtype.type(1 - self.label_smoothing) + w.dtype.type(rest)), 0)
+        a = keep(counted, w * (q * w.dtype.type(1 - self.label_smoothing) + w.dtype.type(rest)))
         log_p = log_softmax(x, axis)
 
         def back(g: Array) -> tuple[Array, Array | None]:
             g = np.expand_dims(g, axis)
             # What is not counted is not even multiplied: a mean over nothing would make it 0 times infinity.
-            grad_x = np.where(ignored, 0, g) * (np.exp(log_p) * a.sum(axis, keepdims=True) - a)
+            grad_x = keep(counted, g) * (np.exp(log_p) * a.sum(axis, keepdims=True) - a)
             return grad_x, None if indices else g * w * (self.label_smoothing - 1) * log_p
 
-        return self.reduced(-(a * np.where(counted, log_p, 0)).sum(axis), back, count)
+        return self.reduced(-(a * keep(counted, log_p)).sum(axis), back, count)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal, get_args
 import numpy as np
 from numpy.typing import DTypeLike
 
+from impl.correlation import adjoint, batch_last, both_gradients, correlate, weight_gradient
 from impl.init import all_uniform
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.padding import Margins, PaddingMode, check_margins, pad, unpad
@@ -86,14 +87,17 @@ class _Kernel(Layer):
         return batch
 
     def shifted(self, y: Array, parameters: Mapping[str, Array]) -> Array:
-        """Add the bias, where there is one."""
-        return y + parameters["bias"].reshape(-1, *(1,) * self.rank) if self.bias else y
+        """Add the bias, where there is one, to an output that is ours alone."""
+        if not self.bias:
+            return y
+        bias = parameters["bias"].reshape(-1, *(1,) * self.rank)
+        return np.add(y, bias, out=y if np.can_cast(bias.dtype, y.dtype) else None)
 
     def gradients(self, weight: Array, g: Array) -> dict[str, Array]:
-        """Return the gradients of the parameters: that of the weight, sample by sample, and of the bias."""
-        found = {"weight": weight.sum(axis=0).reshape(self.parameter_shapes["weight"])}
+        """Return the gradients of the parameters: that of the weight, given as matrices, and of the bias."""
+        found = {"weight": weight.reshape(self.parameter_shapes["weight"])}
         if self.bias:
-            found["bias"] = g.sum(axis=(0, *range(2, g.ndim)))
+            found["bias"] = np.moveaxis(g, 0, -1).reshape(self.out_channels, -1).sum(axis=1)
         return found
 
 
@@ -144,22 +148,26 @@ class _Convolution(_Kernel):
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         weight, batch, grid = self.matrices(parameters), self.batch(x), self.grid
-        check_margins(self, batch.shape[2:], self.margins, self.padding_mode)
-        padded = pad(batch, self.margins, self.padding_mode)
-        out = grid.counts(padded.shape[2:])
-        if min(out) < 1:
+        margins, mode = self.margins, self.padding_mode
+        check_margins(self, batch.shape[2:], margins, mode)
+        padded = batch_last(pad(batch, margins, mode))
+        spatial = padded.shape[2:]
+        if min(grid.counts(spatial)) < 1:
             raise reject(self, "the shape of its padded input", padded.shape, "room for the dilated kernel")
-        columns = grid.columns(padded)
-        y = self.shifted((weight @ columns).reshape(len(batch), self.out_channels, *out), parameters)
+        y = self.shifted(correlate(weight, padded, grid), parameters)
+
+        def own(g: Array) -> dict[str, Array]:
+            arriving = batch_last(g.reshape(y.shape))
+            return self.gradients(weight_gradient(arriving, padded.conj(), grid), arriving)
 
         def backward(g: Array) -> Gradients:
-            rows = g.reshape(len(batch), self.groups, weight.shape[1], prod(out))
-            gathered = grid.spread(weight.conj().swapaxes(-1, -2) @ rows, padded.shape[2:])
-            gradient = unpad(gathered, self.margins, self.padding_mode).reshape(x.shape)
-            parameters = self.gradients(rows @ columns.conj().swapaxes(-1, -2), g.reshape(y.shape))
-            return Gradients((gradient,), parameters)
+            arriving = batch_last(g.reshape(y.shape))
+            cut = margins if mode == "zeros" else [(0, 0)] * self.rank
+            gradient, gradient_of_weight = both_gradients(weight, arriving, padded, grid, cut)
+            gradient = gradient if mode == "zeros" else unpad(gradient, margins, mode)
+            return Gradients((gradient.reshape(x.shape),), self.gradients(gradient_of_weight, arriving))
 
-        return Step(y.reshape(x.shape[: -self.rank - 1] + y.shape[1:]), backward)
+        return Step(y.reshape(x.shape[: -self.rank - 1] + y.shape[1:]), backward, parameters_only=own)
 
 
 class Conv1d(_Convolution):
@@ -231,14 +239,13 @@ class _ConvolutionTranspose(_Kernel):
         sizes = zip(batch.shape[2:], grid.kernel, grid.stride, grid.dilation)
         full = tuple((n - 1) * s + d * (k - 1) + 1 for n, k, s, d in sizes)
         margins = self._margins(x, full, output_size)
-        rows = batch.reshape(len(batch), self.groups, weight.shape[1], prod(batch.shape[2:]))
-        laid = grid.spread(weight.swapaxes(-1, -2) @ rows, full)
-        y = self.shifted(unpad(laid, margins, "zeros"), parameters)
+        y = self.shifted(adjoint(weight, batch, grid, full, margins), parameters)
 
         def backward(g: Array) -> Gradients:
-            columns = grid.columns(pad(g.reshape(y.shape), margins, "zeros"))
-            parameters = self.gradients(rows.conj() @ columns.swapaxes(-1, -2), g.reshape(y.shape))
-            return Gradients(((weight.conj() @ columns).reshape(x.shape),), parameters)
+            arriving = batch_last(g.reshape(y.shape))
+            padded = pad(arriving, margins, "zeros")
+            parameters = self.gradients(weight_gradient(batch.conj(), padded, grid), arriving)
+            return Gradients((correlate(weight.conj(), padded, grid).reshape(x.shape),), parameters)
 
         return Step(y.reshape(x.shape[: -self.rank - 1] + y.shape[1:]), backward)
 

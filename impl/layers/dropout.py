@@ -35,9 +35,9 @@ class Dropout(Layer):
         """Return the shape of the noise; along axes of size 1 all is kept or dropped together."""
         return x.shape
 
-    def affine(self, kept: Array) -> tuple[Array, Array | int]:
-        """Return m and b of ``y = m x + b``, from 1 where x is kept, else 0."""
-        return kept / (1 - self.p), 0
+    def affine(self, kept: Array) -> tuple[Array, Array | None]:
+        """Return m and b of ``y = m x + b``, from 1 where x is kept, else 0; None for b = 0."""
+        return kept / (1 - self.p), None
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         if not training or self.p == 0 or x.size == 0:
@@ -47,7 +47,8 @@ class Dropout(Layer):
         shape = self.noise_shape(x)
         kept = (draw(self, noise, shape) < 1 - self.p).astype(x.real.dtype)
         m, b = self.affine(kept.reshape(shape[-x.ndim :]))  # without the batch axis that torch adds
-        return Step(np.asarray(x * m + b), lambda g: Gradients((np.asarray(g * m),)))
+        y = x * m if b is None else x * m + b
+        return Step(np.asarray(y), lambda g: Gradients((np.asarray(g * m),)))
 
 
 class _ChannelDropout(Dropout):
@@ -109,7 +110,7 @@ class AlphaDropout(Dropout):
     Source: Klambauer et al., NIPS 30 (2017), section 3.
     """
 
-    def affine(self, kept: Array) -> tuple[Array, Array | int]:
+    def affine(self, kept: Array) -> tuple[Array, Array | None]:
         s = -SELU_SCALE * SELU_ALPHA
         a = 1 / sqrt((1 - self.p) * (1 + self.p * s * s))
         return a * kept, a * s * (1 - kept) - a * self.p * s

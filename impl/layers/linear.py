@@ -12,14 +12,14 @@ from numpy.typing import DTypeLike
 
 from impl.init import all_uniform
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
+from impl.product import as_rows, product
 
 __all__ = ["Bilinear", "Flatten", "Identity", "Linear"]
 
 
 def matrix_gradient(g: Array, x: Array) -> Array:
     """Return dE/dW of ``y = x W^T``, ``(*, out)`` from ``(*, in)``: outer products of g and x, summed over the rest."""
-    rows, columns = (a.reshape(prod(a.shape[:-1]), a.shape[-1]) for a in (g, x.conj()))
-    return np.asarray(rows.T @ columns)
+    return product(as_rows(g).T, as_rows(x).conj())
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,17 +58,18 @@ class Linear(Layer):
         weight = parameters["weight"]
         for name, shape in self.parameter_shapes.items():
             check_shape(self, name, parameters[name], shape)
-        y = x @ weight.T
+        y = product(x, weight.T)
         if self.bias:
-            y = y + parameters["bias"]
+            bias = parameters["bias"]
+            y = np.add(y, bias, out=y if bias.dtype == y.dtype else None)
 
         def own(g: Array) -> dict[str, Array]:
             gradients = {"weight": matrix_gradient(g, x)}
             if self.bias:
-                gradients["bias"] = np.asarray(g.sum(axis=tuple(range(g.ndim - 1))))
+                gradients["bias"] = as_rows(g).sum(axis=0)
             return gradients
 
-        return Step(y, lambda g: Gradients((g @ weight.conj(),), own(g)), parameters_only=own)
+        return Step(y, lambda g: Gradients((product(g, weight.conj()),), own(g)), parameters_only=own)
 
 
 @dataclass(frozen=True, eq=False)

@@ -157,12 +157,14 @@ class AdaptiveLogSoftmaxWithLoss(_WithLinears):
         cluster = np.searchsorted(self.cutoffs, classes, side="right")
         entry = np.where(cluster == 0, classes, self.cutoffs[0] + cluster - 1)
         found, back_head = self._chosen(("head",), parameters, samples, entry)
-        output, tails = found.copy(), []
+        output, tails = found, []
         for i, low in enumerate(self.cutoffs):
             rows = np.flatnonzero(cluster == i + 1)
             names = (f"tail.{i}.0", f"tail.{i}.1")
             found, back = self._chosen(names, parameters, samples[rows], classes[rows] - low)
-            output[rows] += found
+            placed = np.zeros_like(found, shape=output.shape)
+            placed[rows] = found
+            output = output + placed
             tails.append((rows, back))
         count = len(samples) or nan
 

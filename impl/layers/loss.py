@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import nan
+from math import isnan, nan
 from typing import ClassVar
 
 import numpy as np
@@ -40,12 +40,13 @@ class Loss(Layer):
 
         def backward(g: Array) -> Gradients:
             each = g / divisor if mean else g
-            return Gradients(back(np.broadcast_to(each, losses.shape)))
+            return Gradients(back(each if each.shape == losses.shape else np.broadcast_to(each, losses.shape)))
 
         if self.reduction == "none":
             return Step(np.asarray(losses), backward, branches=branches)
-        with np.errstate(invalid="ignore"):  # a complex number over NaN
-            total = losses.sum() / (divisor if mean else 1)
+        total = losses.sum()
+        if mean:
+            total = losses.dtype.type(nan) if isnan(divisor) else total / divisor
         return Step(np.asarray(total), backward, branches=branches)
 
 
@@ -66,16 +67,22 @@ def joint_shape(layer: object, *arrays: Array) -> Shape:
 
 def class_weights(layer: object, weight: Array | None, classes: int, x: Array) -> Array:
     """Return the weights of the classes in the dtype of x, 1 where there are none; ValueError for another number."""
-    weights = np.asarray(np.ones(classes) if weight is None else weight, x.real.dtype)
+    weights = np.ones(classes, x.real.dtype) if weight is None else np.asarray(weight, x.real.dtype)
     check_shape(layer, "weight", weights, (classes,))
     return weights
 
 
+def entries(chosen: Array, axis: int) -> tuple[Array, ...]:
+    """Return the index of one chosen entry of each sample: ``x[entries(chosen, axis)]`` has the shape of chosen."""
+    grid = [np.arange(n).reshape(n, *(1,) * (chosen.ndim - 1 - i)) for i, n in enumerate(chosen.shape)]
+    return (*grid[:axis], chosen, *grid[axis:])
+
+
 def check_classes(layer: object, name: str, target: Array, least: int, classes: int) -> None:
     """Raise ValueError unless every entry of a target is a class, from ``least`` up to ``classes - 1``."""
-    wrong = target[(target < least) | (target >= classes)]
-    if wrong.size:
-        raise reject(layer, name, int(wrong.flat[0]), f"{least} to {classes - 1}")
+    wrong = (target < least) | (target >= classes)
+    if np.count_nonzero(wrong):
+        raise reject(layer, name, int(target[wrong].flat[0]), f"{least} to {classes - 1}")
 
 
 def spread(layer: object, name: str, array: Array, shape: Shape) -> Array:

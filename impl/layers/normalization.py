@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
+from impl.pooling import wide
 
 __all__ = ["GroupNorm", "LayerNorm", "RMSNorm"]
 
@@ -33,14 +34,19 @@ def standardise(x: Array, axes: tuple[int, ...], eps: float) -> Normal:
     if x.size == 0:  # of nothing there is no mean
         return Normal(x, lambda g: g, x, x)
     mean = x.mean(axis=axes, keepdims=True)
-    centred = x - mean
-    variance = (centred * centred).mean(axis=axes, keepdims=True)
+    z = x - mean
+    variance = (z * z).mean(axis=axes, keepdims=True)
     scale = 1 / np.sqrt(variance + eps)
-    z = centred * scale
+    z *= scale
 
     def backward(g: Array) -> Array:
-        along = (g * z).mean(axis=axes, keepdims=True)
-        return np.asarray((g - g.mean(axis=axes, keepdims=True) - z * along) * scale)
+        dx = g * z
+        along = dx.mean(axis=axes, keepdims=True)
+        np.multiply(z, along, out=dx)
+        np.subtract(g, dx, out=dx)
+        dx -= g.mean(axis=axes, keepdims=True)
+        dx *= scale
+        return np.asarray(dx)
 
     return Normal(z, backward, mean, variance)
 
@@ -73,8 +79,11 @@ def scale_and_shift(
         y = y + parameters["bias"].reshape(shape)
 
     def backward(g: Array) -> Gradients:
-        terms = {"weight": g * z.conj(), "bias": g}
-        gradients = {name: terms[name].sum(axis=spread).reshape(trainable[name]) for name in trainable}
+        gradients = {}
+        if "weight" in trainable:
+            gradients["weight"] = (g * z.conj()).sum(axis=spread).reshape(trainable["weight"])
+        if "bias" in trainable:
+            gradients["bias"] = g.sum(axis=spread).reshape(trainable["bias"])
         return Gradients((back(g if weight is None else g * weight.conj()),), gradients)
 
     return Step(y, backward)
@@ -125,9 +134,33 @@ class LayerNorm(_OverLastAxes):
         return affine_shapes(self.shape, self.elementwise_affine, self.bias)
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
-        leading = self.leading(x)
-        normal = standardise(x, tuple(range(leading, x.ndim)), self.eps)
-        return scale_and_shift(self, parameters, normal.values, (1,) * leading + self.shape, normal.backward)
+        size = prod(x.shape[self.leading(x) :])
+        for name, wanted in self.parameter_shapes.items():
+            check_shape(self, name, parameters[name], wanted)
+        weight, bias = (np.ravel(parameters[n]) if n in self.parameter_shapes else None for n in ("weight", "bias"))
+        rows = wide(x).reshape(x.size // max(size, 1), size)
+        # A row's sum is its product with ones: BLAS takes a fifth of the time of a mean.
+        ones = np.ones(size, rows.dtype)
+        z = rows - ((rows @ ones) / size)[:, None]
+        scale = 1 / np.sqrt((z[:, None] @ z[:, :, None])[:, 0] / size + self.eps)
+        z *= scale
+        y = z if weight is None else z * weight
+        y = y if bias is None else y + bias
+        narrow = np.result_type(x, *(parameters[name] for name in self.parameter_shapes))
+
+        def backward(g: Array) -> Gradients:
+            arriving = wide(g).reshape(rows.shape)
+            products, all_rows = arriving * z, np.ones(len(rows), arriving.dtype)
+            sums = {"weight": all_rows @ products, "bias": all_rows @ arriving}
+            own = {n: sums[n].reshape(shape).astype(g.dtype) for n, shape in self.parameter_shapes.items()}
+            weights = ones if weight is None else weight
+            dx = z * ((products @ weights) / size)[:, None]
+            np.subtract(arriving if weight is None else arriving * weight, dx, out=dx)
+            dx -= ((arriving @ weights) / size)[:, None]
+            dx *= scale
+            return Gradients((dx.reshape(x.shape).astype(g.dtype, copy=False),), own)
+
+        return Step(y.reshape(x.shape).astype(narrow, copy=False), backward)
 
 
 @dataclass(frozen=True, eq=False)

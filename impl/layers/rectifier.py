@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from impl.choice import choose, keep
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, draw, reject
 from impl.layers.activation import _Elementwise
 from impl.layers.structural import fold
@@ -32,7 +33,8 @@ __all__ = [
 def clip(x: Array, low: float, high: float) -> tuple[Array, Array, Array]:
     """Return x kept within its bounds, and where it lies below and above, or on them."""
     below, above = x.real <= low, x.real >= high
-    return np.where(below, low, np.where(above, high, x)), below, above
+    kept = np.clip(x, low, high) if x.dtype.kind != "c" else np.where(below, low, np.where(above, high, x))
+    return kept, below, above
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +47,8 @@ class ReLU(_Elementwise):
     inplace: bool = False
 
     def curve(self, x: Array) -> Any:
-        off = x.real <= 0  # not the complement of x > 0: a NaN passes on, as in torch
-        return np.where(off, 0, x), lambda g: np.where(off, 0, g), off
+        on = ~(x.real <= 0)  # not x > 0: a NaN passes on, as in torch
+        return keep(on, x), lambda g: keep(on, g), on
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +64,8 @@ class LeakyReLU(_Elementwise):
     def curve(self, x: Array) -> Any:
         on = x.real > 0
         return (
-            np.where(on, x, x * self.negative_slope),
-            lambda g: np.where(on, g, g * self.negative_slope),
+            choose(on, x, x * self.negative_slope),
+            lambda g: choose(on, g, g * self.negative_slope),
             on,
         )
 
@@ -98,10 +100,10 @@ class PReLU(Layer):
         on = x.real > 0
 
         def backward(g: Array) -> Gradients:
-            own = fold(np.where(on, 0, g * x), shape).reshape(count)
-            return Gradients((np.where(on, g, g * w),), {"weight": own})
+            own = fold(keep(~on, g * x), shape).reshape(count)
+            return Gradients((choose(on, g, g * w),), {"weight": own})
 
-        return Step(np.where(on, x, x * w), backward, branches=(on,))
+        return Step(choose(on, x, x * w), backward, branches=(on,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,8 +144,8 @@ class Threshold(_Elementwise):
     inplace: bool = False
 
     def curve(self, x: Array) -> Any:
-        off = x.real <= self.threshold
-        return np.where(off, self.value, x), lambda g: np.where(off, 0, g), off
+        on = ~(x.real <= self.threshold)
+        return choose(on, x, np.asarray(self.value, x.dtype)), lambda g: keep(on, g), on
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,7 +176,7 @@ class Hardtanh(_Elementwise):
 
     def curve(self, x: Array) -> Any:
         y, below, above = clip(x, *self.bounds)
-        return y, lambda g: np.where(below | above, 0, g), below, above
+        return y, lambda g: keep(~(below | above), g), below, above
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +190,7 @@ class ReLU6(_Elementwise):
 
     def curve(self, x: Array) -> Any:
         y, below, above = clip(x, 0, 6)
-        return y, lambda g: np.where(below | above, 0, g), below, above
+        return y, lambda g: keep(~(below | above), g), below, above
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +204,7 @@ class Hardsigmoid(_Elementwise):
 
     def curve(self, x: Array) -> Any:
         c, below, above = clip(x, -3, 3)
-        return (c + 3) / 6, lambda g: np.where(below | above, 0, g / 6), below, above
+        return (c + 3) / 6, lambda g: keep(~(below | above), g / 6), below, above
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +218,7 @@ class Hardswish(_Elementwise):
 
     def curve(self, x: Array) -> Any:
         c, below, above = clip(x, -3, 3)
-        slope = np.where(below, 0, np.where(above, 1, (2 * c + 3) / 6))
+        slope = keep(~below, choose(above, np.ones((), c.dtype), (2 * c + 3) / 6))
         return x * ((c + 3) / 6), lambda g: g * slope, below, above
 
 
@@ -230,8 +232,8 @@ class Hardshrink(_Elementwise):
     lambd: float = 0.5
 
     def curve(self, x: Array) -> Any:
-        off = (x.real >= -self.lambd) & (x.real <= self.lambd)
-        return np.where(off, 0, x), lambda g: np.where(off, 0, g), off
+        on = ~((x.real >= -self.lambd) & (x.real <= self.lambd))
+        return keep(on, x), lambda g: keep(on, g), on
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,5 +251,6 @@ class Softshrink(_Elementwise):
 
     def curve(self, x: Array) -> Any:
         above, below = x.real > self.lambd, x.real < -self.lambd
-        y = np.where(above, x - self.lambd, np.where(below, x + self.lambd, x * 0))  # so that a NaN stays one
-        return y, lambda g: np.where(above | below, g, 0), above, below
+        outside = choose(above, x - self.lambd, x + self.lambd)
+        y = choose(above | below, outside, x * 0)  # so that a NaN stays one
+        return y, lambda g: keep(above | below, g), above, below

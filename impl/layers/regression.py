@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from impl.choice import choose
 from impl.layer import Array, Noise, Step, check_shape, reject
 from impl.layers.loss import Loss, joint_shape
 from impl.layers.structural import fold
@@ -98,8 +99,8 @@ class SmoothL1Loss(_OfDifference):
     def curve(self, d: Array) -> Any:
         sign = np.sign(d.real)
         near = np.abs(d.real) < self.beta
-        slope = np.where(near, d / (self.beta or 1), sign)
-        return np.where(near, slope * d / 2, sign * d - self.beta / 2), slope, near, sign
+        slope = choose(near, d / (self.beta or 1), sign)
+        return choose(near, slope * d / 2, sign * d - self.beta / 2), slope, near, sign
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,8 +125,8 @@ class HuberLoss(_OfDifference):
     def curve(self, d: Array) -> Any:
         sign = np.sign(d.real)
         near = np.abs(d.real) <= self.delta
-        slope = np.where(near, d, self.delta * sign)
-        return slope * np.where(near, d / 2, d - sign * self.delta / 2), slope, near, sign
+        slope = choose(near, d, self.delta * sign)
+        return slope * choose(near, d / 2, d - sign * self.delta / 2), slope, near, sign
 
 
 @dataclass(frozen=True, eq=False)

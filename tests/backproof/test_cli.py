@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 import backproof
 from backproof.campaign import Campaign, shrunk
 from backproof.cli import main
+from reference import Twin
 from reports import Agreement
 
 QUICK = ("verify", "--examples", "2", "--layers", "Linear", "--workers", "1")
@@ -252,6 +253,27 @@ def test_ctrl_c_reports_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["interrupted"], found["architectures"]) == (True, 3)
     assert "Interrupted: 3 of 50 architectures are verified and reported." in done.stderr
     assert "Interrupted: 3 of 50" in Path("backproof-report/index.html").read_text(encoding="utf-8")
+
+
+def test_without_a_cuda_device_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = CliRunner().invoke(main, ["verify", "--device", "cuda", "--examples", "1"])
+    assert done.exit_code == 2
+    assert "PyTorch finds no CUDA device here: without --device the reference runs on the CPU" in done.output
+
+
+def test_the_reference_runs_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = []
+
+    def on(self: Twin, place: str) -> Twin:
+        places.append(place)
+        return self
+
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(Twin, "on", on)
+    (there, *_), (here, *_) = (Campaign(examples=1, device=device).checked().example(3) for device in ("cuda", "cpu"))
+    assert places == ["cuda"]
+    assert [t.verdict for t in there.tensors] == [t.verdict for t in here.tensors]
 
 
 def test_a_mistake_of_ours_costs_nothing_that_was_verified(monkeypatch: pytest.MonkeyPatch) -> None:

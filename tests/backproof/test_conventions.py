@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from backproof.differencing import along_one_direction, behind_conventions
 from backproof.verification import Verification
+from backproof.whole import along_one_direction, behind_conventions
 from reference import Architecture, Input, Node, Values
 from reference.run import Array
 
@@ -48,7 +48,7 @@ def test_where_a_forward_takes_no_numbers_far_away_only_near_ones_are_asked(erro
             raise error("too far")
         return verification.twin.forward(values)
 
-    estimate, claimed, _ = along_one_direction(forward, reference.run, reference)
+    estimate, claimed, _ = along_one_direction(forward, reference.run, reference, False)
     assert refused
     assert np.isfinite(estimate.bound).all()
     np.testing.assert_allclose(estimate.value, claimed, rtol=1e-6)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import impl
+from impl.layers.embedding import add_rows
 
 
 @pytest.mark.parametrize(
@@ -191,3 +192,17 @@ def test_offsets_may_be_an_array():
     layer, x = impl.EmbeddingBag(4, 2, mode="sum"), np.array([1, 2, 3])
     want = layer.forward({"weight": WEIGHT}, x, offsets=[0, 1]).output
     np.testing.assert_array_equal(layer.forward({"weight": WEIGHT}, x, offsets=np.array([0, 1])).output, want)
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.uint64, np.int64])
+@pytest.mark.parametrize(("shape", "width"), [((6,), 40), ((2, 3), 40), ((), 3), ((0,), 3), ((4,), 0)])
+def test_rows_are_added_up_wherever_they_repeat(shape, width, dtype):
+    """A small dtype holds the number of the row, but not the place of its last number in the table."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        rows, x = rng.integers(0, 5, shape).astype(dtype), rng.standard_normal((*shape, 2 * width))[..., ::2]
+        got, want = rng.standard_normal((2, 5, width))
+        want[...] = got
+        add_rows(got, rows, x)
+        np.add.at(want, rows, x)
+        np.testing.assert_array_equal(got, want)

@@ -1,6 +1,7 @@
 """The network: what flows along branches, through shared parameters, buffers and noise; and its errors."""
 
 import re
+import weakref
 
 import numpy as np
 import pytest
@@ -198,3 +199,31 @@ def test_nobody_asks_for_the_gradients_of_data():
     assert np.array_equal(some.inputs[1], every.inputs[1])
     assert none.inputs == (None, None)
     assert none.adjoints["flat"] == (None,)
+
+
+class Watch(Layer):
+    """Counts, on the way back, how many of the adjoints that came to it are still held by someone."""
+
+    def __init__(self):
+        self.came, self.held = [], []
+
+    def forward(self, parameters, x, **options):
+        def backward(g):
+            self.came.append(weakref.ref(g))
+            self.held.append(sum(one() is not None for one in self.came))
+            return Gradients((g + 1,))
+
+        return Step(x + 1, backward)
+
+
+def test_adjoints_are_let_go_of_where_only_parameters_are_asked_for():
+    watch, seed = Watch(), np.ones_like(X)
+    step = Sequential(LINEAR, watch, watch, watch, watch).forward(
+        {name.replace("a", "0", 1): array for name, array in LAYER_PARAMETERS.items()}, X
+    )
+    assert len(step.parameters_only(seed)) == 2
+    assert watch.held == [1, 2, 2, 2]  # the seed and the one that has just come
+    watch.came, watch.held = [], []
+    adjoints = step.backward(seed).adjoints
+    assert watch.held == [1, 2, 3, 4]
+    np.testing.assert_array_equal(adjoints["0"][0], seed + 4)

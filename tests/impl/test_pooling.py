@@ -152,3 +152,43 @@ def test_sums_of_short_floats_are_taken_in_longer_ones():
     y = impl.AvgPool1d(4).forward({}, x).output
     assert y.dtype == np.float16
     assert y == np.float16(60000)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+@pytest.mark.parametrize("batch_last", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+def test_tiles_find_the_greatest_and_send_back_as_windows_do(seed, batch_last, dtype):
+    rng = np.random.default_rng(seed)
+    rank, kernel = 1 + seed % 3, tuple(map(int, rng.integers(1, 4, 1 + seed % 3)))
+    spatial = [k * int(rng.integers(1, 4)) + int(rng.integers(0, k)) for k in kernel]
+    x = rng.integers(-2, 3, (3, 2, *spatial)).astype(dtype)  # full of ties
+    if batch_last:
+        x = np.moveaxis(np.ascontiguousarray(np.moveaxis(x, 0, -1)), -1, 0)
+    tiles, general = (
+        getattr(impl, f"MaxPool{rank}d")(kernel, return_indices=indices).forward({}, x) for indices in (False, True)
+    )
+    np.testing.assert_array_equal(tiles.output, general.output[0])
+    assert len(tiles.branches) == sum(k - 1 for k in kernel)  # the way for tiles was taken
+    g = rng.standard_normal(tiles.output.shape).astype(dtype)
+    g.flat[0] = np.inf
+    gradients = tiles.backward(g).inputs[0], general.backward((g, None)).inputs[0]
+    np.testing.assert_array_equal(*gradients)
+    assert gradients[0].dtype == dtype
+
+
+def test_elements_behind_the_last_tile_count_for_nothing():
+    x = np.array([[1.0, 2.0, NAN]])
+    step = impl.MaxPool1d(2).forward({}, x)
+    np.testing.assert_array_equal(step.output, [[2]])
+    np.testing.assert_array_equal(step.backward(np.ones((1, 1))).inputs[0], [[0, 1, 0]])
+
+
+def test_a_complex_input_is_decided_by_its_real_part():
+    x = np.array([[1 + 2j, 1 + 9j, 0 + 3j, 2 - 1j]])
+    np.testing.assert_array_equal(impl.MaxPool1d(2).forward({}, x).output, [[1 + 2j, 2 - 1j]])
+
+
+def test_a_nan_wins_its_tile():
+    step = impl.MaxPool1d(2).forward({}, np.array([[1.0, NAN, NAN, 1.0]]))
+    np.testing.assert_array_equal(step.output, [[NAN, NAN]])
+    np.testing.assert_array_equal(step.backward(np.array([[2.0, 3.0]])).inputs[0], [[0, 2, 3, 0]])
