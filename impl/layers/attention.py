@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import sqrt
 from typing import Any, cast
 
 import numpy as np
@@ -15,27 +15,23 @@ from impl.init import uniform, xavier_normal, xavier_uniform
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.layers.dropout import Dropout
 from impl.layers.linear import matrix_gradient
+from impl.product import as_rows
 from impl.rows import softmax_rows, through_softmax_rows
 
 __all__ = ["MultiheadAttention"]
 
 
-def _rows(x: Array) -> Array:
-    """``(*, features)`` to ``(rows, features)``, for one product of all of them."""
-    return x.reshape(prod(x.shape[:-1]), x.shape[-1])
-
-
 def _affine(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """``x W^T + b`` of ``(*, in)``."""
     y = room((*x.shape[:-1], len(weight)), x, weight, *([] if bias is None else [bias]))
-    np.matmul(_rows(x), weight.T, out=_rows(y))
+    np.matmul(as_rows(x), weight.T, out=as_rows(y))
     if bias is not None:
         y += bias
     return y
 
 
 def _bias_gradient(g: Array) -> Array:
-    return np.asarray(_rows(g).sum(axis=0))
+    return np.asarray(as_rows(g).sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
