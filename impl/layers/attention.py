@@ -135,14 +135,13 @@ class MultiheadAttention(Layer):
             raise reject(self, "attn_mask", None, "the causal mask, because is_causal is True")
         batched = query.ndim == 3
         inputs, scale = (query, key, value), sqrt(self.num_heads / self.embed_dim)
-        weights, biases = self._projections(parameters)
-        appends = self.add_bias_kv or self.add_zero_attn
-        if query is key is value and "in_proj_weight" in self.parameter_shapes and not appends:
+        if query is key is value and not (self.add_bias_kv or self.add_zero_attn):  # so kdim and vdim are embed_dim
             together = _affine(query, parameters["in_proj_weight"], parameters["in_proj_bias"] if self.bias else None)
             projected = roles = np.split(self._batch_first(together, batched), 3, axis=-1)
         else:
             together = None
-            projected = [self._batch_first(_affine(x, w, b), batched) for x, w, b in zip(inputs, weights, biases)]
+            maps = zip(inputs, *self._projections(parameters))
+            projected = [self._batch_first(_affine(x, w, b), batched) for x, w, b in maps]
             roles = [projected[0], *(self._appended(x, n, parameters) for x, n in zip(projected[1:], "kv"))]
         given = projected[1].shape[1]
         roles[0] *= scale
@@ -171,9 +170,10 @@ class MultiheadAttention(Layer):
                 all_flows = np.empty_like(together)
                 flows = np.split(self._batch_first(all_flows, batched), 3, axis=-1)
             flow_q, flow_k, flow_v = map(self._heads, flows)
-            own = {n: np.zeros_like(parameters[n]) for n in self.parameter_shapes if n.startswith("out_proj")}
+            own: dict[str, Array] = {}
             if g is None:  # for zeros would become NaN where the weights are
                 g_w, flow_v[...] = np.zeros_like(w), 0
+                own = {n: np.zeros_like(parameters[n]) for n in self.parameter_shapes if n.startswith("out_proj")}
             else:
                 g_mixed = self._heads(self._batch_first(_affine(g, parameters["out_proj.weight"].T), batched))
                 g_w = g_mixed @ v.swapaxes(-1, -2)
@@ -204,6 +204,7 @@ class MultiheadAttention(Layer):
 
         def backward(grads: Any) -> Gradients:
             flows, own = through(grads)
+            weights, _ = self._projections(parameters)
             return Gradients(tuple(_affine(flow, m.T) for flow, m in zip(flows, weights)), own)
 
         output: Any = y
