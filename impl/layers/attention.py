@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import prod, sqrt
+from math import sqrt
 from typing import Any, cast
 
 import numpy as np
@@ -15,27 +15,23 @@ from impl.init import uniform, xavier_normal, xavier_uniform
 from impl.layer import Array, Gradients, Layer, Noise, Shape, Step, check_shape, reject
 from impl.layers.dropout import Dropout
 from impl.layers.linear import matrix_gradient
+from impl.product import as_rows
 from impl.rows import softmax_rows, through_softmax_rows
 
 __all__ = ["MultiheadAttention"]
 
 
-def _rows(x: Array) -> Array:
-    """``(*, features)`` to ``(rows, features)``, for one product of all of them."""
-    return x.reshape(prod(x.shape[:-1]), x.shape[-1])
-
-
 def _affine(x: Array, weight: Array, bias: Array | None = None) -> Array:
     """``x W^T + b`` of ``(*, in)``."""
     y = room((*x.shape[:-1], len(weight)), x, weight, *([] if bias is None else [bias]))
-    np.matmul(_rows(x), weight.T, out=_rows(y))
+    np.matmul(as_rows(x), weight.T, out=as_rows(y))
     if bias is not None:
         y += bias
     return y
 
 
 def _bias_gradient(g: Array) -> Array:
-    return np.asanyarray(_rows(g).sum(axis=0))
+    return np.asanyarray(as_rows(g).sum(axis=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +134,18 @@ class MultiheadAttention(Layer):
         if is_causal and attn_mask is None:
             raise reject(self, "attn_mask", None, "the causal mask, because is_causal is True")
         batched = query.ndim == 3
-        weights, biases = self._projections(parameters)
-        inputs = (query, key, value)
-        projected = [self._batch_first(_affine(x, w, b), batched) for x, w, b in zip(inputs, weights, biases)]
-        scale, given = sqrt(self.num_heads / self.embed_dim), projected[1].shape[1]
-        roles = [projected[0], *(self._appended(x, n, parameters) for x, n in zip(projected[1:], "kv"))]
+        inputs, scale = (query, key, value), sqrt(self.num_heads / self.embed_dim)
+        if query is key is value and not (self.add_bias_kv or self.add_zero_attn):  # so kdim and vdim are embed_dim
+            together = _affine(query, parameters["in_proj_weight"], parameters["in_proj_bias"] if self.bias else None)
+            projected = roles = np.split(self._batch_first(together, batched), 3, axis=-1)
+        else:
+            together = None
+            maps = zip(inputs, *self._projections(parameters))
+            projected = [self._batch_first(_affine(x, w, b), batched) for x, w, b in maps]
+            roles = [projected[0], *(self._appended(x, n, parameters) for x, n in zip(projected[1:], "kv"))]
+        given = projected[1].shape[1]
+        roles[0] *= scale
         q, k, v = map(self._heads, roles)
-        q *= scale
         scores = q @ k.swapaxes(-1, -2)
         if is_causal and key_padding_mask is None and not need_weights:
             scores = np.where(np.tri(*scores.shape[2:]), scores, -np.inf)
@@ -163,11 +164,16 @@ class MultiheadAttention(Layer):
 
         def through(grads: Any) -> tuple[list[Array], dict[str, Array]]:
             g, g_shown = grads if need_weights else (grads, None)
-            flows = [np.empty_like(x) for x in roles]
+            if together is None:
+                flows = [np.empty_like(x) for x in roles]
+            else:
+                all_flows = np.empty_like(together)
+                flows = np.split(self._batch_first(all_flows, batched), 3, axis=-1)
             flow_q, flow_k, flow_v = map(self._heads, flows)
-            own = {n: np.zeros_like(parameters[n]) for n in self.parameter_shapes if n.startswith("out_proj")}
+            own: dict[str, Array] = {}
             if g is None:  # for zeros would become NaN where the weights are
                 g_w, flow_v[...] = np.zeros_like(w), 0
+                own = {n: np.zeros_like(parameters[n]) for n in self.parameter_shapes if n.startswith("out_proj")}
             else:
                 g_mixed = self._heads(self._batch_first(_affine(g, parameters["out_proj.weight"].T), batched))
                 g_w = g_mixed @ v.swapaxes(-1, -2)
@@ -181,22 +187,24 @@ class MultiheadAttention(Layer):
             g_s = np.asanyarray(dropped.backward(g_w.reshape(drawn)).inputs[0]).reshape(p.shape)
             through_softmax_rows(p, g_s)
             np.matmul(g_s, k, out=flow_q)
-            flow_q *= scale
+            flows[0] *= scale
             np.matmul(g_s.swapaxes(-1, -2), q, out=flow_k)
             if self.add_bias_kv:
                 own |= {f"bias_{n}": x[:, [given]].sum(axis=0, keepdims=True) for n, x in zip("kv", flows[1:])}
             flows = [self._as_given(flow[:, : x.shape[1]], batched) for flow, x in zip(flows, projected)]
-            matrices = [matrix_gradient(flow, x) for flow, x in zip(flows, inputs)]
+            pairs = [*zip(flows, inputs)] if together is None else [(all_flows, query)]
+            matrices = [matrix_gradient(flow, x) for flow, x in pairs]
             if "in_proj_weight" in self.parameter_shapes:
                 own["in_proj_weight"] = np.concatenate(matrices)
             else:
                 own |= {f"{n}_proj_weight": matrix for n, matrix in zip("qkv", matrices)}
             if self.bias:
-                own["in_proj_bias"] = np.concatenate([_bias_gradient(flow) for flow in flows])
+                own["in_proj_bias"] = np.concatenate([_bias_gradient(flow) for flow, _ in pairs])
             return flows, own
 
         def backward(grads: Any) -> Gradients:
             flows, own = through(grads)
+            weights, _ = self._projections(parameters)
             return Gradients(tuple(_affine(flow, m.T) for flow, m in zip(flows, weights)), own)
 
         output: Any = y

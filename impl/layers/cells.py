@@ -68,21 +68,19 @@ class Recurrence(Layer):
     ) -> tuple[Below, dict[str, Array]]:
         """Return what computes the gradient of x, and the gradients of the weights.
 
-        They follow from those of ``W_ih x_t`` and ``W_hh h_(t-1)`` at any time, ``(T, rows, N)``, and the states
-        ``before``, ``(T, size, N)``.
+        They follow from those of ``W_ih x_t`` and ``W_hh h_(t-1)``, ``(rows, T N)``, and the states ``before``,
+        ``(T, size, N)``.
         """
-        flat = _flat(rows)
-        hidden = flat if hidden_rows is rows else _flat(hidden_rows)
         gradients = {
-            "weight_ih": flat @ x.conj().reshape(flat.shape[1], x.shape[2]),
-            "weight_hh": hidden @ _flat(before).conj().T,
+            "weight_ih": rows @ x.conj().reshape(rows.shape[1], x.shape[2]),
+            "weight_hh": hidden_rows @ _flat(before).conj().T,
         }
         if self.bias:
-            gradients["bias_ih"] = flat.sum(axis=1)
-            gradients["bias_hh"] = gradients["bias_ih"].copy() if hidden is flat else hidden.sum(axis=1)
+            gradients["bias_ih"] = rows.sum(axis=1)
+            gradients["bias_hh"] = gradients["bias_ih"].copy() if hidden_rows is rows else hidden_rows.sum(axis=1)
 
         def below() -> Array:
-            g_x = weights["weight_ih"].conj().T @ flat
+            g_x = weights["weight_ih"].conj().T @ rows
             return g_x.reshape(x.shape[2], *x.shape[:2]).transpose(1, 2, 0)
 
         return below, gradients
@@ -113,7 +111,7 @@ def _flat(x: Array) -> Array:
 
 def _over_time(start: Array, a: Array) -> Array:
     """Make room for a state before and after every step, ``(T + 1, size, N)``; before the first it is ``start``."""
-    states = np.empty_like(a, shape=(len(a) + 1, start.shape[1], a.shape[2]))
+    states = np.empty_like(a, shape=(len(a) + 1, *start.T.shape))
     states[0] = start.T
     return states
 
@@ -152,6 +150,7 @@ class Elman(Recurrence):
                 dh += g.T
                 row *= dh
                 _product(back_hh, row, dh)
+            rows = _flat(rows)
             below, own = self.leaving(weights, x, h[:-1], rows, rows)
             return below, (dh.T,), own
 
@@ -210,6 +209,7 @@ class LongShortTerm(Recurrence):
                 da[t, 3] *= dm
                 dc *= f[t]
                 _product(back_hh, rows[t], dh)
+            rows = _flat(rows)
             below, own = self.leaving(weights, x, h[:-1], rows, rows)
             if w_hr is not None:
                 own["weight_hr"] = _flat(dhs) @ _flat(m).conj().T
@@ -230,33 +230,34 @@ class Gated(Recurrence):
         w_hh = weights["weight_hh"]
         a = self.arriving(weights, x, states, "bias_ih")
         b_hh = _columns(weights["bias_hh"], a.shape[2]) if self.bias else np.zeros_like(a[0])
-        u = np.empty_like(a)
-        a_gates, u_gates = (rows.reshape(len(a), 3, self.hidden_size, a.shape[2]) for rows in (a, u))  # the same memory
-        h, gates = _over_time(states[0], a), np.empty_like(a_gates[:, :2])
-        n = np.empty_like(h[1:])
+        a = a.reshape(len(a), 3, self.hidden_size, a.shape[2])
+        h, gates = _over_time(states[0], a), np.empty_like(a[:, :2])
+        n, u_n, u = np.empty_like(h[1:]), np.empty_like(h[1:]), np.empty_like(a[0])
+        u_rows = u.reshape(b_hh.shape)  # the same memory
         with np.errstate(over="ignore"):
             for t in range(len(a)):
-                _product(w_hh, h[t], u[t])
-                u[t] += b_hh
-                a_gates[t, :2] += u_gates[t, :2]
-                open_gates(a_gates[t, :2], gates[t])
-                a_gates[t, 2] += gates[t, 0] * u_gates[t, 2]
-                np.tanh(a_gates[t, 2], out=n[t])
+                _product(w_hh, h[t], u_rows)
+                u_rows += b_hh
+                u_n[t] = u[2]
+                a[t, :2] += u[:2]
+                open_gates(a[t, :2], gates[t])
+                a[t, 2] += gates[t, 0] * u_n[t]
+                np.tanh(a[t, 2], out=n[t])
                 np.subtract(h[t], n[t], out=h[t + 1])
                 h[t + 1] *= gates[t, 1]
                 h[t + 1] += n[t]
 
         def back(g_y: Array, g_end: States) -> tuple[Below, States, dict[str, Array]]:
             z = gates[:, 1].conj()
-            da_n = tanh_slopes(a_gates[:, 2]).conj()
+            da_n = tanh_slopes(a[:, 2]).conj()
             da_n *= 1 - z
-            du = np.empty_like(a_gates)
-            du[:, :2] = slopes(a_gates[:, :2], gates)
-            du[:, 0] *= u_gates[:, 2]
+            du = np.empty_like(a)
+            du[:, :2] = slopes(a[:, :2], gates)
+            du[:, 0] *= u_n
             du[:, 1] *= h[:-1] - n
             du[:, 2] = gates[:, 0]
             du = du.conj()
-            hidden_rows = du.reshape(a.shape)  # the same memory
+            hidden_rows = du.reshape(len(a), 3 * self.hidden_size, a.shape[3])  # the same memory
             back_hh = w_hh.conj().T
             dh, recalled = g_end[0].T.copy(), np.empty_like(h[0])
             for t in reversed(range(len(a))):
@@ -266,9 +267,10 @@ class Gated(Recurrence):
                 du[t, 1] *= dh
                 dh *= z[t]
                 dh += _product(back_hh, hidden_rows[t], recalled)
-            da = du.copy()
-            da[:, 2] = da_n
-            below, own = self.leaving(weights, x, h[:-1], da.reshape(a.shape), hidden_rows)
+            hidden_rows = _flat(hidden_rows)
+            rows = hidden_rows.copy()
+            rows[2 * self.hidden_size :] = _flat(da_n)
+            below, own = self.leaving(weights, x, h[:-1], rows, hidden_rows)
             return below, (dh.T,), own
 
         return h[1:].swapaxes(1, 2), (h[-1].T,), back

@@ -181,14 +181,20 @@ def test_a_mask_is_the_same_as_list_array_or_numbers(dtype):
         np.testing.assert_array_equal(output, outputs[0])
 
 
-def test_self_attention_has_a_gradient_for_each_role():
-    layer, parameters, module = pair()
-    x = made(3, 2, 4)
+@pytest.mark.parametrize(("shape", "arguments"), [((3, 2, 4), {}), ((3, 2, 4), {"batch_first": True}), ((3, 4), {})])
+def test_self_attention_has_a_gradient_for_each_role(shape, arguments):
+    layer, parameters, module = pair(**arguments)
+    x, g = made(*shape), made(*shape, seed=5)
     there = torch.tensor(x, requires_grad=True)
-    module(there, there, there)[0].sum().backward()
-    step = layer.forward(parameters, x, x, x)
-    total = sum(step.backward((np.ones_like(x), None)).inputs)
-    np.testing.assert_allclose(total, there.grad.numpy(), rtol=1e-10, atol=1e-12)
+    module(there, there, there)[0].backward(torch.tensor(g))
+    step, apart = layer.forward(parameters, x, x, x), layer.forward(parameters, x, x.copy(), x.copy())
+    back, want = step.backward((g, None)), apart.backward((g, None))
+    np.testing.assert_allclose(step.output[0], apart.output[0], rtol=1e-12)
+    for got, role in zip(back.inputs, want.inputs, strict=True):
+        np.testing.assert_allclose(got, role, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(sum(back.inputs), there.grad.numpy(), rtol=1e-10, atol=1e-12)
+    for name, parameter in module.named_parameters():
+        np.testing.assert_allclose(back.parameters[name], parameter.grad.numpy(), rtol=1e-10, atol=1e-12, err_msg=name)
 
 
 @pytest.mark.parametrize("options", [{}, {"average_attn_weights": False}])
