@@ -4,51 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import product
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import NamedTuple, TypeVar
 from zlib import crc32
 
 import numpy as np
 
+from backproof.alone import Alone, Samples
+from backproof.at_once import in_one_run
 from backproof.catalogue import convention
-from backproof.implementations import Completed, Pass
-from backproof.running import ImplementationFailed, WrongArray, call
+from backproof.implementations import Completed
+from backproof.running import ImplementationFailed, WrongArray
 from reference import Node, Reference, Tensor
 from reference.differences import (
-    COMPLEX_STEP,
     EPS,
-    ROUNDING,
-    UNDERFLOW,
     Estimate,
-    Terms,
     complex_step,
     finite_difference,
 )
-from reference.duals import Dual, Units, dual, parts
 from reference.run import Array, is_numeric
 from reports import TensorAgreement
 
 Key = TypeVar("Key", str, int)
-Samples: TypeAlias = Mapping[str | int, tuple[Array, Array]]
-"""By array, which coordinates of it are looked at, and the signs of the directions for the others."""
-
-COORDINATES = 2048
+COORDINATES = 4096
 """More than these of one array are sampled; the others are seen along ``DIRECTIONS`` only."""
 
 DIRECTIONS = 8
 
 HOEFFDING = 8.0
 """Random signs add n errors up to more than this many times ``sqrt(n)`` of the largest once in 10^13 times."""
-
-AT_ONCE = 2**18
-"""Numbers in the parts of the largest array that goes in or comes out: as many as stay in the cache."""
-
-SAME = 2.0**12
-"""Units of rounding by which a sum of derivatives may differ from the derivative of the sum."""
-
-BESIDE = 2.0**-30
-"""So far from a point lies what is beside it."""
 
 HIDDEN = 128.0
 """The first step of a difference is 1/128 of its argument: so many units in a slope are one of rounding in a value."""
@@ -132,105 +116,6 @@ def _wanted(estimate: Estimate, got: Array) -> tuple[Array, Array, int]:
     return np.where(known, want, got), np.where(known, flat.bound, 0.0), int((~known).sum())
 
 
-class _Alone:
-    """The forward of one node on its own values, as a function of one of its arrays at a time."""
-
-    def __init__(self, implementation: Completed, node: Node, alone: Reference) -> None:
-        self.implementation, self.node = implementation, node
-        self.training = alone.twin.architecture.training
-        self.seed = alone.twin.architecture.seed
-        self.noise = alone.values.noise.get(node.name, ())
-        self.cotangents = {int(r.rpartition(".")[2]): c for r, c in alone.values.cotangents.items()}
-        self.parameters = dict(alone.values.parameters[node.name])
-        self.inputs = dict(enumerate(alone.values.inputs.values()))
-
-    def terms(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Array:
-        """The outputs times their cotangents: their sum is what backward differentiates."""
-        done = self._run(parameters, inputs)
-        return np.concatenate([_product(c, done.outputs[i]).reshape(-1) for i, c in self.cotangents.items()])
-
-    def _run(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Pass:
-        # Copies, for an implementation that writes into what it is given is to be found out, not to spoil the numbers.
-        own = {name: _copied(array) for name, array in parameters.items()}
-        given = tuple(map(_copied, inputs.values()))
-        return call(self.implementation, self.node, own, given, self.training, self.noise)
-
-    def floating(self) -> dict[str | int, Array]:
-        """Its real arrays."""
-        every: list[tuple[str | int, Array]] = [*self.parameters.items(), *self.inputs.items()]
-        return {key: array for key, array in every if array.dtype.kind == "f"}
-
-    def of(self, given: Mapping[str | int, Array]) -> Array:
-        """The terms of other arrays than its own."""
-        return self.terms(
-            {name: given.get(name, array) for name, array in self.parameters.items()},
-            {i: given.get(i, x) for i, x in self.inputs.items()},
-        )
-
-    def moving(self, key: str | int) -> Terms:
-        """The terms as a function of one array."""
-        return partial(self._moved, key)
-
-    def _moved(self, key: str | int, z: Array) -> Array:
-        """All run in longdouble where ``z`` does."""
-        parameters, inputs = self.parameters, self.inputs
-        if z.dtype == np.longdouble:
-            parameters, inputs = _longdouble(parameters), _longdouble(inputs)
-        if isinstance(key, str):
-            return self.terms({**parameters, key: z}, inputs)
-        return self.terms(parameters, {**inputs, key: z})
-
-    def moving_parts(self, key: str | int) -> Terms:
-        """The terms as a function of the real and imaginary parts of one array, along a last axis."""
-        return lambda z: self._moved(key, z[..., 0] + 1j * z[..., 1])
-
-    def all_moving(self, directions: Mapping[str | int, Array]) -> Terms:
-        """The terms as a function of one distance, by which all arrays move along their directions."""
-
-        def moved(t: Array) -> Array:
-            try:
-                return self.terms(*self._at(float(t[0]), directions))
-            except ImplementationFailed:  # beyond what it takes (a variance below 0) there is no value
-                return np.full(sum(c.size for c in self.cotangents.values()), np.nan)
-
-        return moved
-
-    def _at(
-        self, distance: float, directions: Mapping[str | int, Array]
-    ) -> tuple[Mapping[str, Array], Mapping[int, Array]]:
-        def at(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
-            return {k: a + distance * directions[k] if k in directions else a for k, a in arrays.items()}
-
-        return at(self.parameters), at(self.inputs)
-
-    def bends(self, directions: Mapping[str | int, Array]) -> bool:
-        """Whether it decides otherwise as soon as all arrays move along their directions: a kink lies here."""
-        here, *beside = (self._run(*self._at(t, directions)).branches for t in (0.0, BESIDE, -BESIDE))
-        return any(not np.array_equal(a, b) for other in beside for a, b in zip(here, other))
-
-    def precise(self) -> bool:
-        """Whether the forward runs in longdouble, too, and says the same there."""
-        try:
-            found = self.terms(_longdouble(self.parameters), _longdouble(self.inputs))
-        except (ImplementationFailed, WrongArray):
-            return False
-        plain = self.terms(self.parameters, self.inputs)
-        return found.dtype == np.longdouble and np.allclose(found.astype(np.float64), plain, equal_nan=True)
-
-
-def _copied(array: Array) -> Array:
-    return array if isinstance(array, Dual) else array.copy()  # dual numbers are made for one run anyway
-
-
-def _longdouble(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
-    return {k: a.astype(np.longdouble) if a.dtype.kind == "f" else a for k, a in arrays.items()}
-
-
-def _product(c: Array, y: Array) -> Array:
-    """``c y``; for complex numbers the real part of ``conj(c) y``, whose slopes torch's gradients hold."""
-    return np.asanyarray((c.conj() * y).real if np.iscomplexobj(c) else c * y)
-
-
 def _parts(z: Array) -> Array:
     return np.stack([z.real, z.imag], axis=-1)
 
@@ -245,7 +130,7 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
     row of an embedding, what CTCLoss passes on) is left out. Complex arrays are looked at along random directions of
     their parts.
     """
-    forward = _Alone(implementation, node, alone)
+    forward = Alone(implementation, node, alone)
     left_out = {*alone.twin.buffers.get(node.name, ()), *convention(node)}
     names: dict[str | int, Tensor] = {
         name: Tensor("parameter", node.name, name) for name in forward.parameters if name not in left_out
@@ -267,7 +152,7 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
     return {names[key]: derivative for key, derivative in found.items()}
 
 
-def _along_parts(forward: _Alone, key: str | int, x: Array, name: Tensor) -> Derivative:
+def _along_parts(forward: Alone, key: str | int, x: Array, name: Tensor) -> Derivative:
     """Differentiate along directions through real and imaginary parts at once.
 
     ``E = Re sum conj(c) y`` changes with z by ``Re sum conj(G) dz``, G the gradient in torch's convention: by the dot
@@ -281,7 +166,7 @@ def _along_parts(forward: _Alone, key: str | int, x: Array, name: Tensor) -> Der
 
 
 def _by_central_differences(
-    forward: _Alone, arrays: Mapping[str | int, Array], samples: Samples, note: str
+    forward: Alone, arrays: Mapping[str | int, Array], samples: Samples, note: str
 ) -> dict[str | int, Derivative]:
     found, precise = {}, forward.precise()
     for key, (at, signs) in samples.items():
@@ -292,11 +177,11 @@ def _by_central_differences(
 
 
 def _by_complex_steps(
-    forward: _Alone, arrays: Mapping[str | int, Array], samples: Samples
+    forward: Alone, arrays: Mapping[str | int, Array], samples: Samples
 ) -> dict[str | int, Derivative] | None:
     """Return None where a complex step raises, or says what a central difference along one direction excludes."""
     found, directions, claimed, bound = {}, {}, 0.0, 0.0
-    at_once = _in_one_run(forward, arrays, samples)
+    at_once = in_one_run(forward, arrays, samples)
     try:
         for key, (at, signs) in samples.items():
             x = arrays[key]
@@ -318,66 +203,6 @@ def _by_complex_steps(
     # Where kinks follow one another, what autograd takes need not lie between the one-sided derivatives: relu(x) -
     # relu(-x) is x, and has at 0 the gradient 0. There a difference contradicts nothing.
     return None if excluded and not forward.bends(directions) else found
-
-
-def _in_one_run(
-    forward: _Alone, arrays: Mapping[str | int, Array], samples: Samples
-) -> dict[str | int, Estimate] | None:
-    """Differentiate along all coordinates of all arrays by dual numbers, as many at a time as fit into the cache.
-
-    None where the forward does not run on them, or is not linear in their parts as a complex step sees it: the terms
-    along one random direction through all coordinates must be what the coordinates add up to. An implementation may do
-    with its arrays what no dual number can follow; then its derivatives are found one by one.
-    """
-    starts = dict(zip(samples, np.cumsum([0, *(len(at) for at, _ in samples.values())])))
-    count = sum(len(at) for at, _ in samples.values())
-    weights = np.random.default_rng([forward.seed, crc32(b"in one run")]).standard_normal(count)
-    largest = max((a.size for a in (*forward.inputs.values(), *forward.cotangents.values())), default=1)
-    rows = max(AT_ONCE // max(largest, 1), 16)
-    value, size = np.zeros(count), np.zeros(count)
-
-    def units(key: str | int, here: slice) -> Units | None:
-        """Which part is 1, in which entry of this array; None if none is."""
-        at, first = samples[key][0], int(starts[key])
-        low, high = max(here.start, first), min(here.stop, first + len(at))
-        places = np.unravel_index(at[low - first : max(high, low) - first], arrays[key].shape)
-        return Units(np.arange(low, high) - here.start, places) if low < high else None
-
-    def all_along() -> Iterator[tuple[str | int, Array]]:
-        for key, (at, _) in samples.items():
-            step = np.zeros(arrays[key].size, complex)
-            step[at] = 1j * COMPLEX_STEP * weights[starts[key] : starts[key] + len(at)]
-            yield key, arrays[key] + step.reshape(arrays[key].shape)
-
-    try:
-        along = forward.of(dict(all_along())).imag / COMPLEX_STEP
-        added, added_size = np.zeros(along.size), np.zeros(along.size)
-        for start in range(0, count, rows):
-            here = slice(start, min(start + rows, count))
-            given = {
-                key: dual(x.copy(), units(key, here) if key in samples else None, here.stop - start)
-                for key, x in forward.floating().items()
-            }
-            slopes = parts(forward.of(given))
-            if slopes is None:
-                return None
-            sizes = np.abs(slopes)
-            value[here], size[here] = slopes.sum(1), sizes.sum(1)
-            added, added_size = added + weights[here] @ slopes, added_size + np.abs(weights[here]) @ sizes
-    except (ImplementationFailed, WrongArray):
-        return None
-    largest_term = float(added_size.max(initial=0.0))
-    if not _same(along, added, EPS * (SAME * added_size + HIDDEN * largest_term) + along.size * UNDERFLOW):
-        return None
-    found, bound = {}, ROUNDING * EPS * size
-    for key, (at, _) in samples.items():
-        own = slice(starts[key], starts[key] + len(at))
-        found[key] = Estimate(value[own], bound[own], value[own], value[own], size[own])
-    return found
-
-
-def _same(a: Array, b: Array, bound: Array) -> bool:
-    return bool((np.abs(a - b) <= bound).all())
 
 
 def _paths(x: Array, at: Array, signs: Array) -> tuple[Iterable[Array], Iterable[Array]]:

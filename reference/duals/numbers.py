@@ -1,20 +1,18 @@
-"""Dual numbers with many parts: every derivative of a NumPy function from one run of it.
-
-A complex step tells how a function changes along one direction. A :class:`Dual` carries such imaginary parts for many
-directions at once, and no step: the function runs once, and each NumPy call in it runs once for all of them.
-"""
+"""The dual number itself: arithmetic, reductions, products, and what its methods do."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from reference.run import Array
 
 STEP = 2.0**-600
-Rule = Callable[..., Any]
+Rule: TypeAlias = Callable[..., Any]
+RULES: dict[Any, Rule] = {}
+"""How functions that NumPy hands over to subclasses treat the parts: see :mod:`reference.duals.functions`."""
 
 
 _Base: Any = np.ndarray  # what its methods return here is another thing to the type checker
@@ -133,7 +131,7 @@ class Dual(_Base):
 
     def swapaxes(self, first: Any, second: Any) -> Any:
         """Exchange two axes."""
-        return _both(self, lambda a: a.swapaxes(first, second), lambda a: a.swapaxes(*_later(self, (first, second))))
+        return _both(self, lambda a: a.swapaxes(first, second), lambda a: a.swapaxes(*later(self, (first, second))))
 
     def astype(self, dtype: Any, **options: Any) -> Any:
         """Keep the parts in a floating dtype."""
@@ -158,7 +156,7 @@ class Dual(_Base):
 
     def clip(self, low: Any, high: Any) -> Any:
         """Leave entries within bounds as they are."""
-        return _clip(self, low, high)
+        return RULES[np.clip](self, low, high)
 
     def squeeze(self, axis: Any = None) -> Any:
         """Leave out axes of size 1."""
@@ -194,7 +192,8 @@ def dual(numbers: Any, found: Array | Units | None, count: int = 0, fresh: bool 
     return made
 
 
-def _count(values: Iterable[Any]) -> int:
+def count_of(values: Iterable[Any]) -> int:
+    """Return how many parts the dual numbers among these have."""
     return next((x.count for x in values if isinstance(x, Dual)), 0)
 
 
@@ -218,7 +217,7 @@ def _behind(index: Any) -> tuple[Any, ...]:
     return (slice(None), *(index if isinstance(index, tuple) else (index,)))
 
 
-def _later(x: Any, axes: Iterable[int]) -> tuple[int, ...]:
+def later(x: Any, axes: Iterable[int]) -> tuple[int, ...]:
     """Return the axes of the parts that stand for axes of the numbers."""
     return tuple(axis % np.ndim(x) + 1 for axis in axes)
 
@@ -241,7 +240,7 @@ def _elementwise(ufunc: np.ufunc, inputs: Sequence[Any]) -> Any:
             total = moved.copy() if slope is None else moved * slope  # a result shares no memory
     if total is not None and total.shape[1:] != value.shape:
         total = np.broadcast_to(total, (len(total), *value.shape)).copy()
-    return dual(value, total, _count(inputs), fresh=True)
+    return dual(value, total, count_of(inputs), fresh=True)
 
 
 def _slope(ufunc: np.ufunc, numbers: Sequence[Any], i: int) -> Any:
@@ -264,7 +263,7 @@ def _slope(ufunc: np.ufunc, numbers: Sequence[Any], i: int) -> Any:
 def _summed(x: Any, axis: Any = 0, keepdims: bool = False, **options: Any) -> Any:
     value = np.add.reduce(plain(x), axis=axis, keepdims=keepdims, **options)
     axes: Any = range(x.ndim) if axis is None else (axis,) if isinstance(axis, int | np.integer) else axis
-    return dual(value, None if x.parts is None else x.parts.sum(_later(x, axes), keepdims=keepdims), x.count)
+    return dual(value, None if x.parts is None else x.parts.sum(later(x, axes), keepdims=keepdims), x.count)
 
 
 def _added_at(total: Any, index: Any, values: Any) -> None:
@@ -281,7 +280,7 @@ def _by_units(a: Any, b: Any) -> Array | None:
     if a.ndim != 2 or b.ndim != 2:
         return None
     left, right = (x.units if isinstance(x, Dual) else None for x in (a, b))
-    count = _count((a, b))
+    count = count_of((a, b))
     if left is not None and right is None:
         total = np.zeros((count, len(a), b.shape[1]))
         total[left.rows, left.places[0]] = plain(b)[left.places[1]]
@@ -313,123 +312,4 @@ def matmul(a: Any, b: Any) -> Any:
     if parts(b) is not None:
         moved = plain(rows) @ aligned(columns, ndim)
         total = moved if total is None else total + moved
-    return dual(value, total, _count((a, b)), fresh=True)
-
-
-def _each(func: Any) -> Rule:
-    """Make the rule of a function that moves entries of one array about, or of several joined along an axis."""
-
-    def rule(x: Any, *args: Any, **kwargs: Any) -> Any:
-        value = func(plain(x), *args, **kwargs)
-        own = parts(x)
-        found = None if own is None else np.stack([func(part, *args, **kwargs) for part in own])
-        return dual(value, found, _count((x,)))
-
-    return rule
-
-
-def _joined(func: Any) -> Rule:
-    def rule(arrays: Sequence[Any], axis: int = 0, **kwargs: Any) -> Any:
-        value, count = func([plain(a) for a in arrays], axis=axis, **kwargs), _count(arrays)
-        if all(parts(a) is None for a in arrays):
-            return dual(value, None, count)
-        every = [np.zeros((count, *np.shape(a))) if parts(a) is None else parts(a) for a in arrays]
-        return dual(value, func(every, axis=axis % value.ndim + 1, **kwargs))
-
-    return rule
-
-
-def _where(condition: Any, *choices: Any) -> Any:
-    if not choices:
-        return np.where(plain(condition))
-    value, count = np.where(plain(condition), *map(plain, choices)), _count(choices)
-    if all(parts(x) is None for x in choices):
-        return dual(value, None, count)
-    every = [0.0 if parts(x) is None else aligned(x, value.ndim) for x in choices]
-    found = np.where(plain(condition), *every)
-    return dual(value, np.broadcast_to(found, (count, *value.shape)).copy())
-
-
-def _like(func: Any) -> Rule:
-    """Make the rule of a function that makes an array like another: one with room for parts."""
-
-    def rule(x: Any, *args: Any, **kwargs: Any) -> Any:
-        value = func(plain(x), *map(plain, args), **kwargs)
-        return dual(value, np.zeros((x.count, *value.shape)) if isinstance(x, Dual) else None)
-
-    return rule
-
-
-def _einsum(subscripts: str, *operands: Any) -> Any:
-    """The sum is linear in each operand; Z runs over the parts."""
-    value = np.einsum(subscripts, *map(plain, operands))
-    before, after = subscripts.split("->")
-    letters, total = before.split(","), None
-    for i, x in enumerate(operands):
-        if parts(x) is not None:
-            named = ",".join(f"Z{axes}" if j == i else axes for j, axes in enumerate(letters))
-            given: list[Any] = [parts(y) if j == i else plain(y) for j, y in enumerate(operands)]
-            moved = np.einsum(f"{named}->Z{after}", *given)
-            total = moved if total is None else total + moved
-    return dual(value, total, _count(operands))
-
-
-def _method(name: str) -> Rule:
-    return lambda x, *args, **kwargs: getattr(x, name)(*args, **kwargs)
-
-
-def _split(x: Any, sections: Any, axis: int = 0) -> list[Any]:
-    values = np.split(plain(x), sections, axis)
-    found = [None] * len(values) if x.parts is None else np.split(x.parts, sections, _later(x, (axis,))[0])
-    return [dual(value, own, x.count) for value, own in zip(values, found)]
-
-
-def _broadcast(x: Any, shape: Any, subok: bool = False) -> Any:
-    value = np.broadcast_to(plain(x), shape)
-    own = parts(x)
-    found = None if own is None else np.broadcast_to(aligned(x, value.ndim), (len(own), *value.shape))
-    return dual(value, found, x.count)
-
-
-def _moveaxis(x: Any, source: Any, destination: Any) -> Any:
-    axes = [(a,) if isinstance(a, int) else a for a in (source, destination)]
-    own = parts(x)
-    return dual(
-        np.moveaxis(plain(x), source, destination),
-        None if own is None else np.moveaxis(own, *(_later(x, axis) for axis in axes)),
-        x.count,
-    )
-
-
-def _clip(x: Any, low: Any, high: Any, **options: Any) -> Any:
-    value = np.clip(plain(x), low, high, **options)
-    return _where(value == plain(x), x, value)
-
-
-def _take_along_axis(x: Any, indices: Any, axis: Any = -1) -> Any:
-    own = parts(x)
-    later = _later(x, (axis,))[0]
-    value = np.take_along_axis(plain(x), indices, axis)
-    return dual(value, None if own is None else np.take_along_axis(own, indices[None], later), _count((x,)))
-
-
-METHODS = ("reshape", "swapaxes", "transpose", "ravel", "sum", "mean", "copy", "squeeze")
-RULES: dict[Any, Rule] = {
-    np.where: _where,
-    np.einsum: _einsum,
-    np.split: _split,
-    np.broadcast_to: _broadcast,
-    np.moveaxis: _moveaxis,
-    np.take_along_axis: _take_along_axis,
-    np.clip: _clip,
-    np.expand_dims: lambda x, axis: x.reshape(np.expand_dims(plain(x), axis).shape),
-    np.atleast_1d: lambda x: x if x.ndim else x.reshape(1),
-    **{func: _joined(func) for func in (np.concatenate, np.stack)},
-    **{func: _like(func) for func in (np.zeros_like, np.ones_like, np.empty_like, np.full_like)},
-    **{func: _each(func) for func in (np.repeat, np.pad, np.flip, np.roll, np.cumsum, np.diag)},
-    **{
-        getattr(np, name): _method(name)
-        for name in ("reshape", "swapaxes", "transpose", "ravel", "sum", "mean", "copy", "squeeze")
-    },
-}
-"""How functions that NumPy hands over to subclasses treat the parts."""
+    return dual(value, total, count_of((a, b)), fresh=True)
