@@ -120,7 +120,9 @@ def _parts(z: Array) -> Array:
     return np.stack([z.real, z.imag], axis=-1)
 
 
-def at_every_coordinate(implementation: Completed, node: Node, alone: Reference) -> dict[Tensor, Derivative]:
+def at_every_coordinate(
+    implementation: Completed, node: Node, alone: Reference, together: bool = True
+) -> dict[Tensor, Derivative]:
     """Differentiate the forward of one node along the coordinates of its parameters and floating inputs.
 
     By complex steps where the implementation says that its forward is complex-clean, and a central difference in one
@@ -128,7 +130,7 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
     where the forward runs in it. Of an array of more than ``COORDINATES`` some are drawn by the architecture's seed,
     and random directions see the rest. What the op's convention keeps from being a derivative (the padding
     row of an embedding, what CTCLoss passes on) is left out. Complex arrays are looked at along random directions of
-    their parts.
+    their parts. All coordinates are taken ``together`` in one run, on dual numbers, where the forward runs on them.
     """
     forward = Alone(implementation, node, alone)
     left_out = {*alone.twin.buffers.get(node.name, ()), *convention(node)}
@@ -145,7 +147,7 @@ def at_every_coordinate(implementation: Completed, node: Node, alone: Reference)
         return {names[key]: _along_parts(forward, key, x, names[key]) for key, x in arrays.items()}
     samples = {key: _sample(name, arrays[key].shape, forward.seed) for key, name in names.items()}
     claims_clean = implementation.complex_clean(node)
-    found = _by_complex_steps(forward, arrays, samples) if claims_clean else None
+    found = _by_complex_steps(forward, arrays, samples, together) if claims_clean else None
     if found is None:
         note = "the forward is not complex-clean, as it claims: central differences instead" if claims_clean else ""
         found = _by_central_differences(forward, arrays, samples, note) if arrays else {}
@@ -177,11 +179,11 @@ def _by_central_differences(
 
 
 def _by_complex_steps(
-    forward: Alone, arrays: Mapping[str | int, Array], samples: Samples
+    forward: Alone, arrays: Mapping[str | int, Array], samples: Samples, together: bool
 ) -> dict[str | int, Derivative] | None:
     """Return None where a complex step raises, or says what a central difference along one direction excludes."""
     found, directions, claimed, bound = {}, {}, 0.0, 0.0
-    at_once = in_one_run(forward, arrays, samples)
+    at_once = in_one_run(forward, arrays, samples) if together else None
     try:
         for key, (at, signs) in samples.items():
             x = arrays[key]

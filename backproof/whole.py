@@ -19,6 +19,9 @@ from reference.sensitivity import GLANCE
 
 Forward: TypeAlias = Callable[[Values], Mapping[str, Array]]
 
+SHORT = 2.0**8
+"""Directions are multiples of 1/256."""
+
 
 def behind_conventions(architecture: Architecture) -> set[str]:
     """Inputs of the graph, and owners of parameters, from which a path leads to a gradient that is a convention."""
@@ -52,7 +55,9 @@ def along_one_direction(
         if name.kind not in ("parameter", "input") or name.node in still or (name.node, name.name) in unmoved:
             continue
         rng = np.random.default_rng([architecture.seed, crc32(f"direction/{name.node}/{name.name}".encode())])
-        directions[name] = rng.standard_normal(reference.run.tensors[name].shape)
+        # Short numbers, as the values are, so that a step along them is not rounded.
+        drawn = np.asarray(np.rint(SHORT * rng.standard_normal(reference.run.tensors[name].shape)) / SHORT)
+        directions[name] = np.where(drawn == 0, 1 / SHORT, drawn)
         if name in gradients.tensors:
             claimed += float((gradients.tensors[name] * directions[name]).sum())
 

@@ -41,7 +41,7 @@ class Witnesses:
                     f"does not say that it computes node {node.name} ({node.op}) of complex numbers as PyTorch does"
                 )
                 raise Unsupported(f"{self.implementation.name} {message}")
-        self.imaginary = imaginary
+        self.imaginary, self._closer = imaginary, set[str]()
         self.twin = reference.twin if reference else Twin(architecture)
         if not reference:
             values = draw_values(architecture, self.twin)
@@ -97,3 +97,12 @@ class Witnesses:
             node.name: at_every_coordinate(self.implementation, node, self.alone[node.name])
             for node in self.architecture.nodes
         }
+
+    def look_closer(self, node: Node) -> bool:
+        """Find the derivatives of a node once more, coordinate by coordinate; False where that has been done."""
+        if node.name in self._closer:
+            return False
+        self._closer.add(node.name)
+        found = at_every_coordinate(self.implementation, node, self.alone[node.name], together=False)
+        self.estimates[node.name] = found
+        return True
