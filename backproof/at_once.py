@@ -41,8 +41,11 @@ def in_one_run(forward: Alone, arrays: Mapping[str | int, Array], samples: Sampl
         """Which part is 1, in which entry of this array; None if none is."""
         at, first = samples[key][0], int(starts[key])
         low, high = max(here.start, first), min(here.stop, first + len(at))
-        places = np.unravel_index(at[low - first : max(high, low) - first], arrays[key].shape)
-        return Units(np.arange(low, high) - here.start, places) if low < high else None
+        if low >= high:
+            return None
+        shape = arrays[key].shape
+        places = np.unravel_index(at[low - first : high - first], shape) if shape else ()
+        return Units(np.arange(low, high) - here.start, places)
 
     def all_along() -> Iterator[tuple[str | int, Array]]:
         for key, (at, _) in samples.items():

@@ -107,8 +107,9 @@ class Dual(_Base):
         sizes = shape[0] if len(shape) == 1 and not isinstance(shape[0], int | np.integer) else shape
         numbers = plain(self).reshape(sizes, **options)
         if self.units is not None:
-            flat = np.ravel_multi_index(self.units.places, self.shape)
-            return dual(numbers, Units(self.units.rows, np.unravel_index(flat, numbers.shape)), self.count)
+            flat = np.ravel_multi_index(self.units.places, self.shape) if self.ndim else np.zeros(1, np.int64)
+            places = np.unravel_index(flat, numbers.shape) if numbers.ndim else ()
+            return dual(numbers, Units(self.units.rows, places), self.count)
         own = None if self._parts is None else self._parts.reshape(self.count, *numbers.shape)
         return dual(numbers, own, self.count)
 
