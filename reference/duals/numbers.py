@@ -94,6 +94,7 @@ class Dual(_Base):
         if self.constant and self.fresh and parts(value) is not None:
             self._parts = np.zeros((self.count, *self.shape))
         mine, own = self.parts, parts(value)
+        self.units = None
         if mine is None:
             return
         place = mine[_behind(index)]
