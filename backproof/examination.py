@@ -155,6 +155,8 @@ class Examination:
         """Why an array that seems to disagree need not be wrong, if so."""
         if reference.may_overflow(self.dtype):
             return f"numbers on the way may be beyond {self.dtype}"
+        if reference.overflows:
+            return "PyTorch overflows on the way"
         back = name.kind not in AHEAD and not self.witnesses.imaginary
         return NOT_A_NUMBER if back and reference.not_a_number else ""
 

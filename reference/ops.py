@@ -51,6 +51,9 @@ EMPTY_ON_CPU = frozenset(
 UNWRITTEN = frozenset(["MultiLabelMarginLoss", "MultiMarginLoss"])
 """Ops that return memory which nobody wrote where there is no sample (docs/findings.md)."""
 
+OVERFLOWS = {"SoftMarginLoss"}
+"""Infinite in PyTorch where the function is not (docs/findings.md): log(1 + exp(x)), written so, from x = 710 on."""
+
 SLOPES = {"Hardsigmoid": 1 / 6 / torch.tensor(1 / 6, dtype=torch.float32).item()}
 """Ops whose slope torch rounds to float32 in float64, too, and what sets it right (docs/findings.md)."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from reference.disturbance import Blur, Disturbance, Perturbation, Rounding
+from reference.ops import OVERFLOWS
 from reference.run import Array, Kind, Run, Tensor, is_numeric, magnitude
 from reference.twin import Twin
 from reference.values import Values, representable
@@ -85,10 +86,14 @@ class Reference:
         """The same, seen many times and at other values nearby: for a suspicion.
 
         The largest of three movements may by chance be far too small for one number, or short numbers may be rounded
-        well; the largest of twenty is not. A third of them tell equal numbers apart: of two equal vectors PyTorch's
-        roundings may cancel where those of another formula do not.
+        well; the largest of twenty is not. And where nearly all cancelled in an array, equal numbers are told apart: of
+        two equal vectors PyTorch's roundings may cancel where those of another formula do not.
         """
-        between = _largest(self._moved(Perturbation(PROBE, phase, apart=phase % 3 == 0) for phase in MANY))
+        between = _largest(self._moved(Perturbation(PROBE, phase) for phase in MANY))
+        gone = [n for n, a in self.run.tensors.items() if magnitude(a) < LOST * self.magnitude(n.kind)]
+        if gone:
+            apart = _largest(self._moved(Perturbation(PROBE, phase, apart=True) for phase in MANY[::3]))
+            between |= {name: max(between[name], apart[name]) for name in gone}
         nearby = [self._within(_nearby(self.values, phase)) for phase in MANY[::4]]
         return {
             name: max(quick, between[name], *(within[name] for within in nearby))
@@ -159,6 +164,12 @@ class Reference:
         """Whether NaN goes forward: what PyTorch's gradients are then depends on how a kernel compares."""
         ahead = (array for name, array in self.run.tensors.items() if name.kind == "output")
         return any(bool(np.isnan(array).any()) for array in (*self.values.inputs.values(), *ahead))
+
+    @cached_property
+    def overflows(self) -> bool:
+        """Whether infinity comes of an op whose formula in PyTorch overflows where the function does not."""
+        known = [node.name for node in self.twin.architecture.nodes if node.op in OVERFLOWS]
+        return any(np.isinf(self.run.tensors[Tensor("output", name, "0")]).any() for name in known)
 
     def may_overflow(self, dtype: str) -> bool:
         """Whether a sum of squares of what is in the run is beyond the largest number of a dtype."""

@@ -198,6 +198,7 @@ RULES_OF_ALARMS: dict[str, tuple[Any, ...]] = {
     "addbe72fa6f0a8db": ("float64", patch("backproof.differencing.convention", lambda node: {})),
     "0270fceb8b44e7f3": ("float32", patch.object(sensitivity, "EPS", 1e-300)),
     "78b88d8b6b7eb98c": ("float64", patch.object(Examination, "_contradicts_nothing", lambda self, estimate: "")),
+    "41cca015f0ff1f20": ("float64", patch.object(Reference, "overflows", False)),
     "8a2c30d6052beb1f": ("float64", NUMBERS),
     "ec909c3613c3aca6": ("float32", NUMBERS),
     "4e2c3392a106a027": ("float32", TOGETHER),
