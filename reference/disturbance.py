@@ -65,13 +65,13 @@ class Perturbation:
         """Return 1 and a little; by NumPy, whose calls are short where arrays are small."""
         if np.iscomplexobj(x):  # a product of complex numbers rounds both parts by what the whole is
             return np.asarray(self._factor(x.real) + 1j * (self._factor(x.imag) - 1))
-        angle = np.asarray(12345.678 * x + self.phase)
-        if self.apart:
-            angle += np.arange(x.size, dtype=x.dtype).reshape(x.shape) + x.dtype.type(BETWEEN * next(self.arrays))
-        with np.errstate(invalid="ignore"):
+        with np.errstate(all="ignore"):  # what PyTorch saves may be anything where it is of no account
+            angle = np.asarray(12345.678 * x + self.phase)
+            if self.apart:
+                angle += np.arange(x.size, dtype=x.dtype).reshape(x.shape) + x.dtype.type(BETWEEN * next(self.arrays))
             np.sin(angle, out=angle)
-        angle *= self.size
-        angle += 1
+            angle *= self.size
+            angle += 1
         return np.where(np.isfinite(angle), angle, 1)  # infinities stay what they are
 
 
@@ -124,4 +124,5 @@ def _short(x: Array) -> Any:
     """Whether numbers are so short that arithmetic on them is exact."""
     if np.iscomplexobj(x):
         return _short(x.real) & _short(x.imag)
-    return (np.rint(64 * x) == 64 * x) & (np.abs(x) < 16)
+    with np.errstate(all="ignore"):
+        return (np.rint(64 * x) == 64 * x) & (np.abs(x) < 16)
