@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import count
+from itertools import repeat
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -37,8 +37,8 @@ class Perturbation:
     Each x becomes ``x (1 + size sin(12345 x + phase))``: pseudo-random, but equal numbers stay equal. Multiples of 1/64
     below 16 are left alone: arithmetic on numbers that short is exact, so nothing rounds there, and ties and kinks that
     are hit on purpose, which are made of them, stay hit. How far the results move, divided by ``size``, is their
-    measured sensitivity to rounding. ``apart`` disturbs equal numbers at different places differently, also in
-    different arrays: they are counted as they come.
+    measured sensitivity to rounding. ``apart`` disturbs equal numbers at different places differently, and at
+    the same place of different arrays, if these are ``counted`` as they come.
 
     What autograd saves inside a node for the way back is disturbed, too: where a tanh saturates, say, the rounding of
     its y is all that is left of 1 - y^2. Where it saves an input, as Hardtanh does, it decides once more between
@@ -48,7 +48,7 @@ class Perturbation:
     size: float
     phase: float
     apart: bool = False
-    arrays: Iterator[int] = field(default_factory=count, repr=False, compare=False)
+    counted: Iterator[int] = field(default_factory=lambda: repeat(0), repr=False, compare=False)
 
     def __call__(self, x: TorchTensor) -> TorchTensor:
         """Disturb a tensor; its gradient passes as if multiplied by a constant."""
@@ -68,7 +68,7 @@ class Perturbation:
         with np.errstate(all="ignore"):  # what PyTorch saves may be anything where it is of no account
             angle = np.asarray(12345.678 * x + self.phase)
             if self.apart:
-                angle += np.arange(x.size, dtype=x.dtype).reshape(x.shape) + x.dtype.type(BETWEEN * next(self.arrays))
+                angle += np.arange(x.size, dtype=x.dtype).reshape(x.shape) + x.dtype.type(BETWEEN * next(self.counted))
             np.sin(angle, out=angle)
             angle *= self.size
             angle += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cached_property
+from itertools import count
 
 import numpy as np
 import torch
@@ -92,7 +93,7 @@ class Reference:
         between = _largest(self._moved(Perturbation(PROBE, phase) for phase in MANY))
         gone = [n for n, a in self.run.tensors.items() if magnitude(a) < LOST * self.magnitude(n.kind)]
         if gone:
-            apart = _largest(self._moved(Perturbation(PROBE, phase, apart=True) for phase in MANY[::3]))
+            apart = _largest(self._moved(Perturbation(PROBE, phase, True, count()) for phase in MANY[::3]))
             between |= {name: max(between[name], apart[name]) for name in gone}
         nearby = [self._within(_nearby(self.values, phase)) for phase in MANY[::4]]
         return {

@@ -179,7 +179,7 @@ ALARMS = {path.stem: path for path in sorted((Path(__file__).parent / "false_ala
 
 NOT_BLURRED = patch.object(sensitivity, "Blur", lambda amounts, phase, size: twin.Perturbation(size, phase))
 NOT_SPREAD = patch.object(sensitivity, "AHEAD", ("output", "update", "parameter", "input"))
-TOGETHER = patch.object(sensitivity, "Perturbation", lambda size, phase, apart=False: twin.Perturbation(size, phase))
+TOGETHER = patch.object(sensitivity, "Perturbation", lambda size, phase, *apart: twin.Perturbation(size, phase))
 NUMBERS = patch.object(Reference, "not_a_number", False)
 RULES_OF_ALARMS: dict[str, tuple[Any, ...]] = {
     "874b38af469f6767": ("float64", patch.object(Reference, "cancelled", property(nothing_moves))),
