@@ -117,13 +117,14 @@ def _greatest_of_tiles(x: Array, kernel: Sequence[int]) -> Step | None:
     makes it the first of equal ones in row-major order. None where one is NaN.
     """
     best, seen, levels = x, x.real, []
+    all_is_seen = type(x) is np.ndarray and not np.iscomplexobj(x)
     for views in _tiles(x.shape, kernel):
         whole, real, winners = best, seen, []
         best, seen = whole[views[0]], real[views[0]]
         for view in views[1:]:
             winners.append(real[view] > seen)
             seen = np.maximum(seen, real[view])
-            best = choose(winners[-1], whole[view], best) if np.iscomplexobj(x) else seen
+            best = seen if all_is_seen else choose(winners[-1], whole[view], best)
         if winners:
             levels.append((whole.shape, views, winners))
     if np.isnan(seen).any():
