@@ -64,12 +64,10 @@ class Alone:
 
     def _moved(self, key: str | int, z: Array) -> Array:
         """All run in longdouble where ``z`` does."""
-        parameters, inputs = self.parameters, self.inputs
-        if z.dtype == np.longdouble:
-            parameters, inputs = _longdouble(parameters), _longdouble(inputs)
-        if isinstance(key, str):
-            return self.terms({**parameters, key: z}, inputs)
-        return self.terms(parameters, {**inputs, key: z})
+        return self.of({**(self._in_longdouble() if z.dtype == np.longdouble else {}), key: z})
+
+    def _in_longdouble(self) -> dict[str | int, Array]:
+        return {key: array.astype(np.longdouble) for key, array in self.floating().items()}
 
     def moving_parts(self, key: str | int) -> Terms:
         """The terms as a function of the real and imaginary parts of one array, along a last axis."""
@@ -102,19 +100,15 @@ class Alone:
     def precise(self) -> bool:
         """Whether the forward runs in longdouble, too, and says the same there."""
         try:
-            found = self.terms(_longdouble(self.parameters), _longdouble(self.inputs))
+            found = self.of(self._in_longdouble())
         except (ImplementationFailed, WrongArray):
             return False
-        plain = self.terms(self.parameters, self.inputs)
+        plain = self.of({})
         return found.dtype == np.longdouble and np.allclose(found.astype(np.float64), plain, equal_nan=True)
 
 
 def _copied(array: Array) -> Array:
     return array if isinstance(array, Dual) else array.copy()  # dual numbers are made for one run anyway
-
-
-def _longdouble(arrays: Mapping[Key, Array]) -> dict[Key, Array]:
-    return {k: a.astype(np.longdouble) if a.dtype.kind == "f" else a for k, a in arrays.items()}
 
 
 def _product(c: Array, y: Array) -> Array:

@@ -18,7 +18,6 @@ import numpy as np
 
 from impl.buffers import room
 from impl.layer import Array, Shape
-from impl.memory import keep_freed_memory
 from impl.padding import Margins, pad, unpad
 from impl.windows import Grid, overlap_add, windows
 
@@ -109,7 +108,6 @@ def _columns(x: Array, grid: Grid) -> Iterator[tuple[slice, Array]]:
     if view.flags.c_contiguous:  # the windows of a kernel of one element are columns already
         yield slice(0, first), view.reshape(grid.groups, seen, first * prod(rest))
         return
-    keep_freed_memory()
     memory = room((0,), x)
     for share in _shares(first, view.nbytes):
         part = view[(slice(None),) * (1 + len(kernel)) + (share,)]

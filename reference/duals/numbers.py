@@ -7,9 +7,9 @@ from typing import Any, NamedTuple, TypeAlias, cast
 
 import numpy as np
 
+from reference.differences import COMPLEX_STEP
 from reference.run import Array
 
-STEP = 2.0**-600
 Rule: TypeAlias = Callable[..., Any]
 RULES: dict[Any, Rule] = {}
 """How functions that NumPy hands over to subclasses treat the parts: see :mod:`reference.duals.functions`."""
@@ -258,8 +258,8 @@ def _slope(ufunc: np.ufunc, numbers: Sequence[Any], i: int) -> Any:
     if ufunc in (np.maximum, np.minimum):  # of equal numbers the first one counts
         first = numbers[0] >= numbers[1] if ufunc is np.maximum else numbers[0] <= numbers[1]
         return np.asarray(first if i == 0 else ~first, np.float64)
-    stepped = [x + 1j * STEP if j == i else x for j, x in enumerate(numbers)]
-    return ufunc(*stepped).imag / STEP
+    stepped = [x + 1j * COMPLEX_STEP if j == i else x for j, x in enumerate(numbers)]
+    return ufunc(*stepped).imag / COMPLEX_STEP
 
 
 def _summed(x: Any, axis: Any = 0, keepdims: bool = False, **options: Any) -> Any:

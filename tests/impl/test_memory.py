@@ -8,10 +8,10 @@ STEPS = """
 import resource
 import numpy as np
 import impl
-from impl import buffers, correlation
+from impl import buffers
 
 if not {kept}:
-    buffers.keep_freed_memory = correlation.keep_freed_memory = lambda: None
+    buffers.keep_freed_memory = lambda: None
 network = impl.Sequential(impl.Conv2d(3, 16, 3), impl.ReLU(), impl.Conv2d(16, 32, 3), impl.ReLU())
 rng = np.random.default_rng(0)
 parameters, x = network.initial(rng, np.float32), rng.standard_normal((32, 3, 32, 32)).astype(np.float32)
