@@ -1,7 +1,6 @@
 """Damage to files: bytes changed anywhere, and JSON whose values are exchanged for hostile ones."""
 
 import json
-from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -16,6 +15,9 @@ STRANGE: tuple[Any, ...] = (
     *([1] * 300, [[1] * 9] * 9, [-1], [2**22], [2**22, 2**22], [0], [1.5], ["x"], [None]),
 )
 """What stands in hostile files: sizes, names of attributes, paths, markup, control characters, layers in layers."""
+
+INSERTED = (b"[" * 5000, b'{"a":' * 2000, b"9" * 5000, b"NaN", b"-Infinity", b"1e999", b"\xff")
+"""What is put between bytes: nesting without end, numbers without end, what is no JSON and no text."""
 
 
 def mutated(text: str, rng: Random) -> bytes:
@@ -40,16 +42,17 @@ def _exchanged(document: Any, rng: Random) -> Any:
             return rng.choice(STRANGE)
         container, key = rng.choice(places)
         other, its_key = rng.choice(places)
-        changes: tuple[Callable[[], object], ...] = (
-            lambda container=container, key=key: container.__setitem__(key, _copied(rng.choice(STRANGE))),
-            lambda container=container, key=key: container.__setitem__(key, _near(container[key], rng)),
-            lambda container=container, key=key: container.pop(key),
-            lambda container=container, key=key, other=other, its_key=its_key: container.__setitem__(
-                key, _copied(other[its_key])
-            ),
-            lambda container=container, key=key: _added(container, key, rng),
-        )
-        rng.choices(changes, (2, 4, 1, 2, 1))[0]()  # small changes go further
+        way = rng.randrange(10)
+        if way < 4:  # small changes go further
+            container[key] = _near(container[key], rng)
+        elif way < 6:
+            container[key] = _copied(rng.choice(STRANGE))
+        elif way < 8:
+            container[key] = _copied(other[its_key])
+        elif way == 8:
+            container.pop(key)
+        else:
+            _added(container, key, rng)
     return document
 
 

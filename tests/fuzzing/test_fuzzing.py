@@ -8,7 +8,6 @@ from random import Random
 import pytest
 
 from .mutation import STRANGE, damaged_bytes, mutated
-from .watching import Caught, watched
 
 ROOT = Path(__file__).parents[2]
 

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, NoReturn
 
 SECONDS = 10
@@ -39,7 +40,7 @@ def _audit(event: str, given: tuple[Any, ...]) -> None:
         writes = any(letter in (mode or "") for letter in "wax+") or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
         if writes and not any(str(path).startswith(place) for place in _allowed):
             raise Caught(f"{path} is written")
-    if event == "exec" and not os.path.exists(given[0].co_filename):  # what is imported stands in a file
+    if event == "exec" and not Path(given[0].co_filename).exists():  # what is imported stands in a file
         raise Caught(f"code is run: {given[0]!r}")
 
 
