@@ -79,8 +79,9 @@ class Examination:
 
     @cached_property
     def whole_verdicts(self) -> Verdicts:
-        """Every array of the whole network against autograd."""
-        verdicts = self._against_autograd(self.reference, self.whole)
+        """Every array of the whole network against autograd, which runs first: what it refuses nobody has to run."""
+        reference, _ = self.reference, self.reference.run
+        verdicts = self._against_autograd(reference, self.whole)
         if not self.implementation.runs_whole_networks:
             return verdicts
         shown = {Tensor("output", *map(str, slot)) for slot in map(self._slot, self.witnesses.architecture.outputs)}

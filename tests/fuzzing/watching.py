@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 SECONDS = 10
-"""Longer than this takes no file: it would be found by an alarm."""
+"""No file takes more of the processor's time than this: it would be found by an alarm."""
 
 GIBIBYTES = 6
 """More address space than this takes no file: it would be a MemoryError."""
@@ -51,7 +51,7 @@ def _too_long(*_: object) -> NoReturn:
 def start() -> None:
     """Watch this process from now on, once what is loaded late has been loaded."""
     sys.addaudithook(_audit)
-    signal.signal(signal.SIGALRM, _too_long)
+    signal.signal(signal.SIGPROF, _too_long)
     resource.setrlimit(resource.RLIMIT_AS, (GIBIBYTES << 30, resource.RLIM_INFINITY))
 
 
@@ -61,9 +61,9 @@ def watched(*writable: str) -> Iterator[None]:
     global _watching
     _allowed[:] = writable
     _watching = True
-    signal.alarm(SECONDS)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.alarm(0)
+        signal.setitimer(signal.ITIMER_PROF, 0)
         _watching = False
