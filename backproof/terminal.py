@@ -74,12 +74,14 @@ def in_lines(document: Mapping[str, Any]) -> list[str]:
     counts = f"{document['tensors']:,} arrays: {verdicts}, in {document['seconds']:.1f} s"
     least = {dtype: digits for dtype, digits in document["worst_digits"].items() if digits is not None}
     digits = ", ".join(f"{least[dtype]:.1f} in {dtype}" for dtype in least)
-    left_out = (f"{op} ({count:,} architecture{'s' * (count > 1)})" for op, count in document["unsupported"].items())
+    missing = document["unsupported"]
+    ops = ", ".join(missing) if len(missing) <= SHOWN else f"{len(missing)} layers"
+    left_out = f"left out: {sum(missing.values()):,} architectures with {ops}, not supported"
     return [
         sentence(document),
         *([f"fewest digits: {digits}"] if document["failed"] and digits else ()),
         counts,
-        *([f"left out, not supported: {', '.join(left_out)}"] if document["unsupported"] else ()),
+        *([left_out] if missing else ()),
     ]
 
 
