@@ -7,11 +7,13 @@ samples of these sizes. A test that could not have raised an alarm need not be p
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import count
 from math import e, exp, lgamma
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 Tested: TypeAlias = tuple[float, float]
 
@@ -39,13 +41,20 @@ def signed_rank(losses: Sequence[float]) -> Tested:
     sizes = np.sort(np.abs(moved))
     # Twice the mean rank of equals, so that it is an integer.
     ranks = np.searchsorted(sizes, np.abs(moved), "left") + np.searchsorted(sizes, np.abs(moved), "right") + 1
-    chances = np.zeros(int(ranks.sum()) + 1)
+    at_least = _rank_sums(tuple(np.sort(ranks).tolist()))
+    return min(float(at_least[ranks[moved > 0].sum()]), 1.0), 0.5**moved.size
+
+
+@lru_cache(maxsize=64)
+def _rank_sums(ranks: tuple[int, ...]) -> NDArray[np.float64]:
+    """Return the probability that a sum, in which each rank is or is not, is at least 0, 1, 2 ..."""
+    chances = np.zeros(sum(ranks) + 1)
     chances[0] = 1.0
     for rank in ranks:
         with_it = np.zeros_like(chances)
         with_it[rank:] = chances[:-rank]
         chances = (chances + with_it) / 2
-    return min(float(chances[ranks[moved > 0].sum() :].sum()), 1.0), 0.5**moved.size
+    return np.cumsum(chances[::-1])[::-1]
 
 
 def lower(base: Mapping[int, int], new: Mapping[int, int]) -> Tested:
