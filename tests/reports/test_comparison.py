@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from reports import Agreement, Comparison, Summary, TensorAgreement, check_comparable, compare, in_a_sentence
+from reports.chance import lower
 from reports.comparison import SLIGHT
 from reports.coverage import Coverage, Facts
 from reports.samples import ALONE, BLOCKS, Samples
@@ -80,7 +81,11 @@ def test_what_rises_and_falls_architecture_by_architecture_is_noise():
 def test_other_architectures_are_compared_as_samples():
     found = compare(run(0), run(1, first=1000))
     assert (found.paired, found.judged, found.worse) == (False, True, [])
-    assert whats(compare(run(0), run(1, first=1000, mean=9.0)).worse) == LOST
+    base, lost = run(0), run(1, first=1000, mean=9.0)
+    found = compare(base, lost)
+    assert whats(found.worse) == LOST
+    either = ({int(bin): n for bin, n in document["samples"][0]["histogram"].items()} for document in (base, lost))
+    assert found.worse[0].chance == pytest.approx(2 * lower(*either)[0])
     assert whats(compare(run(0, mean=9.0), run(1, first=1000)).better) == LOST
 
 
@@ -240,6 +245,18 @@ def test_nothing_in_common_is_refused():
         check_comparable(base, ["float16"], None)
     with pytest.raises(ValueError, match="the layers that were chosen"):
         check_comparable(base, ["float64"], ["Tanh"])
+
+
+def test_second_derivatives_are_arrays_of_their_own():
+    def of(loss):
+        found = enumerate(digits(60, 0))
+        second = (agreement(f"{i}", array(12.0), array(d - loss, against="second order, node alone")) for i, d in found)
+        return document(*second)
+
+    assert whats(compare(of(0.0), of(0.5)).worse) == [("digits", "Linear", "curvature", "float64")]
+    found = compare(of(0.0), document(*(agreement(f"{i}", array(12.0)) for i in range(60))))
+    assert (found.worse, found.gone) == ([], [])
+    assert "second derivatives only before" in found.notes
 
 
 def replayed(verdict, digest="d", file="a.json"):
