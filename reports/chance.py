@@ -110,8 +110,6 @@ def _all_in(both: int, base_cases: int, new_cases: int) -> float:
 
 
 def _hypergeometric(k: int, both: int, base_cases: int, new_cases: int) -> float:
-    if both - k > base_cases:
-        return 0.0
     chosen = _log_choose(new_cases, k) + _log_choose(base_cases, both - k)
     return min(exp(chosen - _log_choose(base_cases + new_cases, both)), 1.0)
 

@@ -85,13 +85,14 @@ def checked(document: Any, name: str) -> dict[str, Any]:
     for i, op in enumerate(_of(whole.get("chosen") or [], list, f"{name}: chosen")):
         _of(op, str, f"{name}: chosen[{i}]")
     if schema == 1:
-        return _from_first(whole, name)
+        whole = _from_first(whole, name)
     _of(whole.get("drawn"), str, f"{name}: drawn")
     for i, row in enumerate(whole["layers"]):
-        for field in ("failed", "crashed"):
-            counts = _of(row.get(field), dict, f"{name}: layers[{i}]: {field}")
-            for dtype in whole["dtypes"]:
-                _count(counts.get(dtype), f"{name}: layers[{i}]: {field}: {_show(dtype)}")
+        failed, crashed = (_of(row.get(f), dict, f"{name}: layers[{i}]: {f}") for f in ("failed", "crashed"))
+        for dtype in whole["dtypes"]:
+            where = f"{name}: layers[{i}]: {_show(dtype)}"
+            most = _count(failed.get(dtype), f"{where}: failed", whole["architectures"])
+            _count(crashed.get(dtype), f"{where}: crashed", most)
     for i, sample in enumerate(_of(whole.get("samples"), list, f"{name}: samples")):
         _check_sample(_of(sample, dict, f"{name}: samples[{i}]"), f"{name}: samples[{i}]")
     for i, result in enumerate(_of(whole.get("corpus", []), list, f"{name}: corpus")):

@@ -307,6 +307,8 @@ def test_memory_is_flat_and_the_order_does_not_matter():
     (sample,) = one.document()
     assert len(sample["blocks"]) == BLOCKS
     assert sum(counted for counted, _ in sample["blocks"].values()) == sample["cases"] == 5000
+    total = sum(total for _, total in sample["blocks"].values())
+    assert total / 5000 / 1000 == pytest.approx(2 / 3 * sum(digits(5000, 0)) / 5000, abs=1e-3)  # the mean of both
     assert samples(4999, random.Random(1)).fingerprint != one.fingerprint
 
 
