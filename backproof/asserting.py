@@ -89,7 +89,7 @@ def verify_each(asked: Work, hear: Callable[[dict[str, Any]], None]) -> Summary:
                 verification = Verification(reference.twin.architecture, implementation, reference=reference)
                 summary.add([verification.agreement(dtype) for dtype in dtypes])
             chosen = distinct(summary.failures)[: terminal.SHOWN]
-            for failure, found in zip(chosen, shrunk(chosen, implementation, isolated=False)):
+            for failure, found in zip(chosen, shrunk(chosen, implementation)):
                 failure |= found
     finally:
         summary.seconds = perf_counter() - started

@@ -1,35 +1,52 @@
-"""Many architectures, over several processes, in an order that does not depend on them."""
+"""Many architectures, each verified in a process of its own, in an order that the result does not depend on."""
 
 from __future__ import annotations
 
-import signal
-from collections import deque
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from functools import cache
-from multiprocessing import active_children, get_context
-from typing import Any
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from itertools import count, takewhile
+from time import sleep
+from typing import Any, Protocol
 
 import torch
 from threadpoolctl import threadpool_limits
 
+from backproof.catalogue import facts
+from backproof.environment import environment
 from backproof.generator import drawable, random_reference
-from backproof.implementations import Completed, Verifiable, load
+from backproof.implementations import Completed, UnknownImplementation, Verifiable, load
+from backproof.isolation import START, Outcome, Pool
 from backproof.reproduction import reproduction
 from backproof.shrinking import shrink_failure
 from backproof.verification import DTYPES, Verification
+from backproof.whereabouts import tell
 from backproof.witnesses import Unsupported
 from reference import Architecture, Node, Reference
 from reference.ops import STRUCTURAL
 from reports import Agreement
 from reports.agreement import SECOND_ORDER
+from reports.packing import unpack
+from reports.store import STRETCH, Row, Store
 
-BATCH = 8
-"""Architectures handed to a process at a time."""
+BATCH = STRETCH
+"""Architectures handed to a process at a time: what is claimed in a store at a time."""
 
 PATIENCE = 120.0
 """Seconds after which a process that shrinks a failure is taken to hang: it should have ended by itself long before."""
+
+TIME_LIMIT = 60.0
+"""Seconds that one architecture may take."""
+
+MISTAKES = 8
+"""Errors of ours after which a campaign is given up."""
+
+
+class Processes(Protocol):
+    """Where a campaign runs: :class:`backproof.isolation.Pool`, or a cluster."""
+
+    def outcomes(self, function: Callable[[Any], Any], batches: Iterable[Sequence[Any]]) -> Iterator[Outcome]:
+        """Call a function with every argument of every batch, in no certain order."""
 
 
 @dataclass(frozen=True)
@@ -85,34 +102,66 @@ class Campaign:
             raise Unsupported(f"{implementation.name} supports no layer of the catalogue")
         return replace(self, layers=self.layers or tuple(supported))
 
-    def agreements(self, workers: int) -> Generator[list[Agreement]]:
-        """Verify example after example: for each, one agreement per dtype.
+    def definition(self) -> dict[str, Any]:
+        """Return, as plain JSON, all that the results depend on, and what there was to draw."""
+        drawn = facts({*(self.layers or ()), *STRUCTURAL})
+        return {
+            "implementation": named(self.implementation),
+            "seed": self.seed,
+            "dtypes": list(self.dtypes),
+            "layers": list(self.layers or ()),
+            "second_order": self.second_order,
+            "device": self.device,
+            "chosen": None,
+            "unsupported": [],
+            "environment": environment(),
+            "facts": {op: asdict(known) for op, known in drawn.items()},
+        }
+
+    def agreements(self, workers: int, limit: float = TIME_LIMIT) -> Generator[list[Agreement]]:
+        """Verify example after example: for each, one agreement per dtype, in order."""
+        waiting: dict[int, list[Agreement]] = {}
+        following = count()
+        number = next(following)
+        with self.pool(workers, limit) as pool:
+            batches = (range(i, min(i + BATCH, self.examples)) for i in range(0, self.examples, BATCH))
+            for outcome in pool.outcomes(self.row, batches):
+                waiting[outcome.argument] = unpack(row_of(outcome).packed)
+                while number in waiting:
+                    yield waiting.pop(number)
+                    number = next(following)
+
+    def rows(self, store: Store, processes: Processes) -> Generator[Row]:
+        """Verify what the store has not, sharing it with other processes that write there; the caller adds the rows.
 
         Raises
         ------
-        BrokenExecutor
-            A process died: the implementation took it down.
+        Exception
+            A mistake of ours, after all else is done; its example stays missing.
         """
-        workers = min(workers, -(-self.examples // BATCH))
-        if workers == 1:
-            one_thread()
-            yield from (self.example(i) for i in range(self.examples))
-            return
-        executor = _processes(workers)
-        try:
-            waiting: deque[Future[list[list[Agreement]]]] = deque()
-            starts = iter(range(0, self.examples, BATCH))
-            for start in starts:
-                waiting.append(executor.submit(self._batch, start))
-                if len(waiting) >= 3 * workers:
-                    yield from waiting.popleft().result()
-            while waiting:
-                yield from waiting.popleft().result()
-        finally:
-            _end(executor)
+        mistakes: list[Exception] = []
+        while True:
+            claims = takewhile(bool, (store.claim(self.examples) for _ in count()))
+            for outcome in processes.outcomes(self.row, claims):
+                if outcome.error is None:
+                    yield row_of(outcome)
+                    continue
+                mistakes.append(outcome.error)
+                if len(mistakes) == MISTAKES:
+                    raise outcome.error
+            if not store.claimed_by_others():
+                break
+            sleep(0.5)
+        if mistakes:
+            raise mistakes[0]
 
-    def _batch(self, start: int) -> list[list[Agreement]]:
-        return [self.example(i) for i in range(start, min(start + BATCH, self.examples))]
+    def pool(self, workers: int, limit: float) -> Pool:
+        """Return the processes of this machine that verify examples."""
+        return Pool(min(workers, -(-self.examples // BATCH)), partial(ready, self.implementation), limit)
+
+    def row(self, number: int) -> Row:
+        """Verify one example, packed."""
+        return Row.of(number, self.example(number))
 
     def reference(self, number: int) -> Reference:
         """Draw one example."""
@@ -123,7 +172,7 @@ class Campaign:
         reference = self.reference(number)
         if self.device != "cpu":
             reference = Reference(reference.twin.on(self.device), reference.values)
-        verification = Verification(reference.twin.architecture, _loaded(self.implementation), reference=reference)
+        verification = Verification(reference.twin.architecture, loaded(self.implementation), reference=reference)
         return _agreements(verification, self.dtypes, self.second_order)
 
 
@@ -147,12 +196,89 @@ def agreements(
 
 
 def _agreements(verification: Verification, dtypes: Sequence[str], second_order: bool) -> list[Agreement]:
-    return [verification.agreement(dtype, second_order=second_order) for dtype in dtypes]
+    architecture = verification.architecture
+    tell(
+        architecture=architecture.to_dict(),
+        digest=architecture.digest,
+        shapes=verification.twin.shapes,
+        implementation=verification.implementation.name,
+    )
+    found = []
+    for dtype in dtypes:
+        tell(dtype=dtype)
+        found.append(verification.agreement(dtype, second_order=second_order))
+    return found
 
 
-def shrunk(
-    failures: Sequence[Mapping[str, Any]], implementation: str | Verifiable, isolated: bool
-) -> Generator[dict[str, Any]]:
+def replayed(
+    architecture: Architecture, implementation: str, dtypes: Sequence[str], second_order: bool, limit: float
+) -> Row:
+    """Verify one architecture in a process of its own, as example 0."""
+    verified = partial(_replayed, implementation=implementation, dtypes=dtypes, second_order=second_order)
+    with Pool(1, partial(ready, implementation), limit) as pool:
+        (outcome,) = pool.outcomes(verified, [[architecture]])
+    return row_of(replace(outcome, argument=0))
+
+
+def _replayed(architecture: Architecture, implementation: str, dtypes: Sequence[str], second_order: bool) -> Row:
+    return Row.of(0, agreements(architecture, loaded(implementation), dtypes, second_order))
+
+
+def row_of(outcome: Outcome) -> Row:
+    """Return the row of an example from what came of it; a process that was lost is a finding.
+
+    Raises
+    ------
+    Exception
+        What the example raised: a mistake of ours.
+    """
+    if outcome.error is not None:
+        raise outcome.error
+    if not outcome.lost:
+        row: Row = outcome.value
+        return replace(row, notes=outcome.notes)
+    return Row.of(outcome.argument, [lost(outcome)], outcome.notes)
+
+
+def lost(outcome: Outcome) -> Agreement:
+    """Return the agreement on an architecture with which the process was lost."""
+    place = dict(outcome.place)
+    if "dtype" not in place:
+        raise RuntimeError(f"{outcome.lost} before anything was verified")
+    where = "node {node} ({op}), {phase}: ".format_map(place) if "node" in place else ""
+    return Agreement(
+        architecture=place["architecture"],
+        digest=place["digest"],
+        implementation=place["implementation"],
+        dtype=place["dtype"],
+        seconds=0.0,
+        tensors=(),
+        culprit=place.get("node"),
+        op=place.get("op"),
+        failure=f"{where}{outcome.lost}",
+        shapes=place["shapes"],
+    )
+
+
+def checked(campaign: Campaign) -> Campaign:
+    """Return the campaign with its layers filled in, for which its implementation is loaded in another process.
+
+    Raises
+    ------
+    ValueError
+        A layer, dtype or implementation is unknown or unsupported, or the implementation takes its process down.
+    """
+    with Pool(1, one_thread, START, confirm=False) as pool:
+        (outcome,) = pool.outcomes(Campaign.checked, [[campaign]])
+    if outcome.lost:
+        raise UnknownImplementation(f"{campaign.implementation}: cannot be loaded: {outcome.lost}")
+    if outcome.error is not None:
+        raise outcome.error
+    found: Campaign = outcome.value
+    return found
+
+
+def shrunk(failures: Sequence[Mapping[str, Any]], implementation: str | Verifiable) -> Generator[dict[str, Any]]:
     """Shrink failures of a summary one after the other: what is to be filled into each.
 
     Parameters
@@ -160,41 +286,29 @@ def shrunk(
     failures
         Entries of :attr:`reports.Summary.failures`.
     implementation
-        By name; or an object, which cannot be isolated.
-    isolated
-        In another process: the implementation may crash or hang on what it is given here, and costs no other failure.
+        By name: then in another process, for it may crash or hang on what it is given here, and that costs no other
+        failure. Or an object, in this process.
     """
-    if not isolated:
-        yield from (_shrunk(failure, implementation) for failure in failures)
+    if not isinstance(implementation, str):
+        yield from (_shrunk(implementation, failure) for failure in failures)
         return
-    executor = _processes(1)
-    try:
-        for failure in failures:
-            try:
-                executor.submit(one_thread).result()  # the start of the process takes its time, too
-                yield executor.submit(_shrunk, failure, implementation).result(timeout=PATIENCE)
-                continue
-            except BrokenExecutor:
-                reason = "the process died in the implementation"
-            except TimeoutError:
-                reason = f"the implementation did not come back within {PATIENCE:.0f} s"
-            _end(executor)
-            executor = _processes(1)
-            yield {"shrinking": reason}
-    finally:
-        _end(executor)
+    with Pool(1, partial(ready, implementation), PATIENCE, confirm=False) as pool:
+        for outcome in pool.outcomes(partial(_shrunk, implementation), ([failure] for failure in failures)):
+            yield outcome.value or {"shrinking": str(outcome.error or outcome.lost)}
 
 
-def _shrunk(failure: Mapping[str, Any], implementation: str | Verifiable) -> dict[str, Any]:
+def _shrunk(implementation: str | Verifiable, failure: Mapping[str, Any]) -> dict[str, Any]:
+    if ": the process d" in (failure["failure"] or ""):
+        return {"shrinking": "every attempt would take the process down"}
     dtype, architecture = failure["dtype"], Architecture.from_dict(failure["architecture"])
     second_order = any(tensor["against"].startswith(SECOND_ORDER) for tensor in failure["tensors"])
     try:
-        found = shrink_failure(architecture, _loaded(implementation), dtype, second_order)
+        found = shrink_failure(architecture, loaded(implementation), dtype, second_order)
     except ValueError as error:
         return {"shrinking": str(error)}
     return {
         "minimal": found.architecture.to_dict(),
-        "reproduction": reproduction(found.architecture, implementation, dtype, second_order),
+        "reproduction": reproduction(found.architecture, named(implementation), dtype, second_order),
         "shrinking": "" if found.finished else f"stopped after {found.tries} tries",
     }
 
@@ -209,8 +323,14 @@ def _supports(implementation: Verifiable, op: str, dtypes: Sequence[str]) -> boo
 _by_name = cache(load)
 
 
-def _loaded(implementation: str | Verifiable) -> Verifiable:
+def loaded(implementation: str | Verifiable) -> Verifiable:
+    """Load an implementation by name, once in a process; an object is what it is."""
     return _by_name(implementation) if isinstance(implementation, str) else implementation
+
+
+def named(implementation: str | Verifiable) -> str:
+    """Return the name by which an implementation was asked for, or its own."""
+    return implementation if isinstance(implementation, str) else implementation.name
 
 
 def one_thread() -> None:
@@ -219,17 +339,7 @@ def one_thread() -> None:
     threadpool_limits(1)
 
 
-def _processes(count: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_child)
-
-
-def _end(executor: ProcessPoolExecutor) -> None:
-    executor.shutdown(wait=False, cancel_futures=True)
-    for child in active_children():  # after Ctrl-C nobody waits for what they were at
-        child.terminate()
-
-
-def _child() -> None:
-    """Begin a process: Ctrl-C is the parent's to answer."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+def ready(implementation: str | Verifiable) -> None:
+    """Make a process ready to verify."""
     one_thread()
+    loaded(implementation)

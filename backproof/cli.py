@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -92,6 +92,22 @@ dtype_option = click.option(
 second_order_option = click.option(
     "--second-order", is_flag=True, help="Compare the gradient of the gradient, too, in float64."
 )
+time_limit_option = click.option(
+    "--time-limit",
+    type=click.FloatRange(0.0, min_open=True),
+    default=60.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="For one architecture; what takes longer is taken to hang.",
+)
+folder_option = click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("backproof-report"),
+    show_default=True,
+    help="Folder of the report.",
+)
 json_option = click.option(
     "--json",
     "json_file",
@@ -111,14 +127,15 @@ json_option = click.option(
     "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where the reference runs."
 )
 @click.option("--workers", type=click.IntRange(1, 256), help="Processes.  [default: one per core]")
+@click.option("--scheduler", metavar="ADDRESS", help="Run on the Dask cluster of this scheduler instead.")
 @click.option(
-    "--report",
-    "folder",
+    "--store",
+    "file",
     type=click.Path(path_type=Path),
-    default=Path("backproof-report"),
-    show_default=True,
-    help="Folder of the report.",
+    help="Keep every result in this file: a run that ends early goes on where it was, and others may join in.",
 )
+@time_limit_option
+@folder_option
 @json_option
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML here as well.")
 @click.option(
@@ -138,6 +155,9 @@ def verify(
     second_order: bool,
     device: str,
     workers: int | None,
+    scheduler: str | None,
+    file: Path | None,
+    time_limit: float,
     folder: Path,
     json_file: Path | None,
     junit_file: Path | None,
@@ -145,25 +165,35 @@ def verify(
     folder_of_saved: Path | None,
 ) -> None:
     """Verify random architectures and write a report."""
-    with mistakes():
+    if workers and scheduler:
+        raise click.UsageError("either --workers or --scheduler: the cluster has workers of its own")
+    with mistakes(), ExitStack() as opened:
         from backproof import corpus
-        from backproof.campaign import Campaign
+        from backproof.campaign import Campaign, Processes, checked
         from backproof.catalogue import rows
-        from backproof.session import Session
+        from backproof.session import Session, command
         from reports import check_comparable, read
+        from reports.store import Store
 
         before = read(baseline) if baseline else None
         if before:
             check_comparable(before, dtypes, layers)
-        campaign = Campaign(implementation, examples, seed, dtypes, layers, second_order, device).checked()
         saved = corpus.read(folder_of_saved) if folder_of_saved else ()
-        drawn = campaign.layers or ()
-        about = {"chosen": layers, "unsupported": [] if layers else sorted(rows().keys() - {*drawn})}
-        session = Session(implementation, dtypes, examples, folder, json_file, seed, drawn, about, before, junit_file)
-    workers = workers or len(os.sched_getaffinity(0))
-    session.replay(corpus.replay(saved, campaign, isolated=workers > 1), len(saved))
-    session.run(campaign.agreements(workers))
-    session.shrink(isolated=workers > 1)
+        session = Session(folder, json_file, before, junit_file)
+        if scheduler:
+            from backproof.cluster import Cluster
+
+            processes: Processes = opened.enter_context(Cluster(scheduler, implementation, time_limit))
+        campaign = checked(Campaign(implementation, examples, seed, dtypes, layers, second_order, device))
+        if not scheduler:
+            processes = opened.enter_context(campaign.pool(workers or len(os.sched_getaffinity(0)), time_limit))
+        unsupported = [] if layers else sorted(rows().keys() - {*(campaign.layers or ())})
+        about = campaign.definition() | {"chosen": layers and list(layers), "unsupported": unsupported}
+        store = opened.enter_context(Store(file, about, examples, command()))
+        session.replay(corpus.replay(saved, campaign, time_limit), len(saved))
+        session.run(campaign.rows(store, processes), store, examples)
+        session.gather(store)
+        session.shrink(store)
     sys.exit(session.finish())
 
 
@@ -172,26 +202,34 @@ def verify(
 @implementation_option
 @dtype_option
 @second_order_option
+@time_limit_option
 @json_option
 def replay(
-    file: Path, implementation: str, dtypes: tuple[str, ...], second_order: bool, json_file: Path | None
+    file: Path,
+    implementation: str,
+    dtypes: tuple[str, ...],
+    second_order: bool,
+    time_limit: float,
+    json_file: Path | None,
 ) -> None:
     """Verify one saved architecture again (a failure-....json of a report)."""
     with mistakes():
-        from backproof.campaign import agreements, check_second_order, one_thread
-        from backproof.implementations import load
-        from backproof.session import Session
+        from backproof.campaign import Campaign, check_second_order, replayed
+        from backproof.session import Session, command
         from reference import Architecture
         from reference.architecture import LIMITS
+        from reports.store import Store
 
         with file.open("rb") as opened:
             architecture = Architecture.from_json(opened.read(LIMITS["bytes"] + 1))
         check_second_order(dtypes, second_order)
-        found = load(implementation)
-        session = Session(implementation, dtypes, 1, None, json_file)
-        one_thread()
-        session.run(agreements(architecture, found, dtypes, second_order) for _ in range(1))
-        session.shrink(isolated=False)
+        session = Session(None, json_file)
+        about = Campaign(implementation, 1, 0, dtypes, (), second_order).definition() | {"seed": None}
+        with Store(None, about, 1, command()) as store:
+            row = replayed(architecture, implementation, dtypes, second_order, time_limit)
+            session.run((row for _ in range(1)), store, 1)
+            session.gather(store)
+            session.shrink(store)
     sys.exit(session.finish())
 
 
@@ -222,6 +260,33 @@ def compare(base: Path, new: Path, json_file: Path | None) -> None:
         elif json_file is not None:
             json_file.write_text(f"{text}\n", encoding="utf-8")
     sys.exit(1 if found.worse else 0)
+
+
+@main.command()
+@click.argument("store", type=click.Path(path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("backproof-report"),
+    show_default=True,
+    help="Folder of the report.",
+)
+def report(store: Path, folder: Path) -> None:
+    """Write the report of a store (a file of verify --store)."""
+    with mistakes():
+        from rich.console import Console
+
+        from backproof import terminal
+        from reference import Architecture
+        from reports import write_report
+        from reports.store import document
+
+        console, found = Console(), document(store, Architecture.from_dict)
+        page = write_report(folder, found)
+        terminal.show(console, found, folder)
+        console.print(f"report: {page}", highlight=False, soft_wrap=True)
 
 
 @main.command()

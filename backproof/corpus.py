@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import active_children, get_context
+from functools import partial
 from pathlib import Path
 
-from backproof.campaign import PATIENCE, Campaign, agreements, one_thread
-from backproof.implementations import load
+from backproof.campaign import Campaign, agreements, loaded, lost, ready
+from backproof.isolation import Pool
 from backproof.witnesses import Unsupported
 from reference import Architecture, ArchitectureError, Twin
 from reference.architecture import LIMITS
@@ -64,65 +63,31 @@ def _read(path: Path) -> Saved:
     return Saved(path.name, architecture)
 
 
-def replay(corpus: Sequence[Saved], campaign: Campaign, isolated: bool) -> Generator[Replayed]:
-    """Verify one after the other in every dtype of a campaign.
+def replay(corpus: Sequence[Saved], campaign: Campaign, limit: float) -> Generator[Replayed]:
+    """Verify one after the other in every dtype of a campaign, in another process.
 
     Parameters
     ----------
     campaign
         Whose implementation, dtypes and layers it is to be.
-    isolated
-        In another process: what takes the process down is a finding, and costs no other architecture.
+    limit
+        Seconds that one may take; what takes longer, or takes the process down, is a finding.
     """
-    if not isolated:
-        yield from (_replayed(saved, campaign) for saved in corpus)
-        return
-    executor = _process()
-    try:
+    with Pool(1, partial(ready, campaign.implementation), limit) as pool:
         for saved in corpus:
-            try:
-                executor.submit(one_thread).result()  # the start of the process takes its time, too
-                yield executor.submit(_replayed, saved, campaign).result(timeout=PATIENCE)
-                continue
-            except BrokenExecutor:
-                reason = "the process died in the implementation"
-            except TimeoutError:
-                reason = f"the implementation did not come back within {PATIENCE:.0f} s"
-            _end(executor)
-            executor = _process()
-            yield Replayed(saved.file, (_died(saved.architecture, campaign, reason),))
-    finally:
-        _end(executor)
+            (outcome,) = pool.outcomes(partial(_replayed, campaign), [[saved]])
+            if outcome.error is not None:
+                raise outcome.error
+            yield Replayed(saved.file, (lost(outcome),)) if outcome.lost else outcome.value
 
 
-def _replayed(saved: Saved, campaign: Campaign) -> Replayed:
+def _replayed(campaign: Campaign, saved: Saved) -> Replayed:
     missing = sorted({n.op for n in saved.architecture.nodes} - {*(campaign.layers or ()), *STRUCTURAL})
     if missing:
         return Replayed(saved.file, unsupported=f"{', '.join(missing)}: not among the layers that are verified")
+    implementation = loaded(campaign.implementation)
     try:
-        found = agreements(saved.architecture, load(campaign.implementation), campaign.dtypes, campaign.second_order)
+        found = agreements(saved.architecture, implementation, campaign.dtypes, campaign.second_order)
     except Unsupported as error:
         return Replayed(saved.file, unsupported=str(error))
     return Replayed(saved.file, tuple(found))
-
-
-def _died(architecture: Architecture, campaign: Campaign, reason: str) -> Agreement:
-    return Agreement(
-        architecture=architecture.to_dict(),
-        digest=architecture.digest,
-        implementation=campaign.implementation,
-        dtype=campaign.dtypes[0],
-        seconds=0.0,
-        tensors=(),
-        failure=reason,
-    )
-
-
-def _process() -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=one_thread)
-
-
-def _end(executor: ProcessPoolExecutor) -> None:
-    executor.shutdown(wait=False, cancel_futures=True)
-    for child in active_children():  # one that hangs ends in no other way
-        child.terminate()

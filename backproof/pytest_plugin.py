@@ -179,7 +179,7 @@ class Session:
         self._keep(self._taken())
         if not self._all:
             return
-        from backproof.session import environment
+        from backproof.environment import environment
 
         command = shlex.join(["pytest", *map(str, self.config.invocation_params.args)])
         self._document = self._all.document(

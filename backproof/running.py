@@ -13,18 +13,22 @@ from typing import Any
 import numpy as np
 
 from backproof.implementations import Completed, Implementation, Pass
+from backproof.whereabouts import tell
 from impl.layer import Array, Gradients, Layer, Step
 from impl.network import Network, NetworkGradients, NetworkStep
 from impl.network import Node as NetworkNode
 from reference import Node, Run, Tensor, Twin, Values
 from reference.run import Kind
 
+MESSAGE = 2000
+"""Characters of a stranger's message that are kept."""
+
 
 class ImplementationFailed(Exception):
     """The implementation under test raised: a finding, with the node and the pass in which it happened."""
 
     def __init__(self, node: Node, phase: str, error: Exception) -> None:
-        super().__init__(f"node {node.name} ({node.op}), {phase}: {type(error).__name__}: {error}")
+        super().__init__(f"node {node.name} ({node.op}), {phase}: {type(error).__name__}: {str(error)[:MESSAGE]}")
         self.node = node
 
 
@@ -53,6 +57,7 @@ def call(
     noise: tuple[Array, ...],
 ) -> Pass:
     """Run one node forward; whatever it raises becomes :class:`ImplementationFailed`."""
+    tell(node=node.name, op=node.op, phase="forward")
     try:
         result = Pass(*implementation.forward(node, parameters, inputs, training=training, noise=noise))
     except Exception as error:
@@ -100,6 +105,7 @@ def go_back(
     parameters: Mapping[str, Array],
 ) -> tuple[tuple[Array | None, ...], dict[str, Array]]:
     """Run one node backward and check that what comes back can be compared."""
+    tell(node=node.name, op=node.op, phase="backward")
     try:
         grads, own = done.backward(grad_outputs)
         grads, own = tuple(grads), dict(own)
@@ -194,6 +200,7 @@ def _run_whole(implementation: Completed, twin: Twin, values: Values, dtype: str
         {reference: cast(c, dtype) for reference, c in values.cotangents.items()},
         values.noise,
     )
+    tell(node=twin.architecture.nodes[0].name, op=twin.architecture.nodes[0].op, phase="the whole network")
     try:
         found = implementation.run(twin.architecture, ours)
         tensors = {Tensor(*name): array for name, array in found.tensors.items()}

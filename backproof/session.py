@@ -3,53 +3,44 @@
 from __future__ import annotations
 
 import json
-import platform
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from concurrent.futures import BrokenExecutor
+from collections.abc import Generator
 from contextlib import closing
-from importlib.metadata import version
 from pathlib import Path
-from time import perf_counter
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-import backproof
 from backproof import comparing, terminal
-from backproof.catalogue import facts
-from reference.ops import STRUCTURAL
-from reports import Agreement, Coverage, Summary, compare, distinct, junit, write_report
+from backproof.cluster import ClusterError
+from reference import Architecture
+from reports import compare, distinct, junit, write_report
 from reports.comparison import Document
+from reports.store import STRETCH, Row, Store, StoreError
 
 if TYPE_CHECKING:
     from backproof.corpus import Replayed
 
 AGREE, DISAGREE, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
+COMMIT = 1.0
+"""Seconds after which what is verified is committed, even if it is less than a batch."""
+
+RECOUNT = 5.0
+"""Seconds after which it is looked up what other processes have added."""
+
 
 class Session:
-    """Gathers agreements, shows how far they are, and reports them, however the run ends.
+    """Gathers examples into a store, shows how far they are, and reports them, however the run ends.
 
     Parameters
     ----------
-    implementation
-        Its name.
-    dtypes
-        Names of the dtypes.
-    requested
-        How many architectures there are to be.
     folder
         Where the report goes; None: nowhere.
     json_file
         Where the numbers go, too; ``-`` is standard output, and all else then goes to standard error.
-    seed
-        That drew the architectures, if one did.
-    layers
-        The ops that are drawn, structural ones aside.
-    about
-        What else the document is to tell, plain JSON.
     baseline
         The document of another run, with which this one is compared at its end.
     junit_file
@@ -63,26 +54,21 @@ class Session:
 
     def __init__(
         self,
-        implementation: str,
-        dtypes: Sequence[str],
-        requested: int,
         folder: Path | None,
         json_file: Path | None,
-        seed: int | None = None,
-        layers: Sequence[str] = (),
-        about: Mapping[str, Any] | None = None,
         baseline: Document | None = None,
         junit_file: Path | None = None,
     ) -> None:
-        self.folder, self.json_file, self.requested = folder, json_file, requested
+        self.folder, self.json_file = folder, json_file
         self.to_stdout = json_file is not None and str(json_file) == "-"
         self.console = Console(stderr=self.to_stdout)
         self.baseline, self.junit_file = baseline, junit_file
-        told = {"implementation": implementation, "seed": seed, "requested": requested, **(about or {})}
-        coverage = Coverage(facts({*layers, *STRUCTURAL}) if layers else {})
-        self.summary = Summary(dtypes, told | {"command": _command(), "environment": environment()}, coverage)
-        self.interrupted = False
-        self.unwritten = self.died = self.unshrunk = False
+        self.replayed: list[Replayed] = []
+        self.document: dict[str, Any] = {}
+        self.failed = 0
+        self.worst: dict[str, float] = {}
+        self.interrupted = self.unwritten = self.unshrunk = False
+        self.mistake: Exception | None = None
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
             probe = folder / ".probe"
@@ -98,16 +84,14 @@ class Session:
         progress.live.transient = True
         try:
             with progress, closing(corpus):
-                for replayed in progress.track(corpus, count):
-                    self.summary.replay(replayed.file, replayed.agreements, replayed.unsupported)
+                self.replayed += progress.track(corpus, count)
         except KeyboardInterrupt:
             self.interrupted = True
 
-    def run(self, batches: Generator[list[Agreement]]) -> None:
+    def run(self, rows: Generator[Row], store: Store, examples: int) -> None:
         """Take everything in, until it ends or Ctrl-C is pressed; what is there by then is kept."""
         if self.interrupted:
             return
-        started = perf_counter()
         progress = Progress(
             TextColumn("verifying"),
             BarColumn(24),
@@ -117,36 +101,65 @@ class Session:
             console=self.console,
             transient=True,
         )
+        waiting: list[Row] = []
         try:
-            with progress, closing(batches):
-                task = progress.add_task("", total=self.requested, worst="")
-                for agreements in batches:
-                    self.summary.add(agreements)
-                    progress.update(task, advance=1, worst=self._worst())
+            there = store.count()
+            if there:
+                self.console.print(f"{there:,} of {examples:,} architectures are there already.", highlight=False)
+            with progress, closing(rows):
+                task = progress.add_task("", total=examples, completed=there, worst="")
+                committed = counted = monotonic()
+                for row in rows:
+                    waiting.append(row)
+                    self._watch(row)
+                    now = monotonic()
+                    if len(waiting) >= STRETCH or now > committed + COMMIT:
+                        there += store.add(waiting)
+                        waiting.clear()
+                        committed = now
+                    if now > counted + RECOUNT:
+                        there, counted = store.count(), now
+                    progress.update(task, completed=there + len(waiting), worst=self._worst())
         except KeyboardInterrupt:
             self.interrupted = True
-        except BrokenExecutor:
-            self.died = True
-        except Exception:  # a mistake of ours: what was verified before it is not lost
-            self.summary.seconds = perf_counter() - started
-            self.finish()
-            raise
-        self.summary.seconds = perf_counter() - started
+        except (ClusterError, StoreError) as error:
+            self._could_not(str(error))
+        except Exception as error:  # a mistake of ours: what was verified beside it is not lost
+            self.mistake = error
+        if waiting and not self.unwritten:
+            try:
+                store.add(waiting)
+            except StoreError as error:
+                self._could_not(str(error))
 
-    def shrink(self, isolated: bool) -> None:
+    def _watch(self, row: Row) -> None:
+        self.failed += row.verdict != "agree"
+        for dtype, digits in row.worst.items():
+            self.worst[dtype] = min(digits, self.worst.get(dtype, digits))
+
+    def _worst(self) -> str:
+        failed = f"[red]{self.failed} failed[/] " if self.failed else ""
+        return f"{failed}digits {' / '.join(f'{least:.1f}' for least in self.worst.values())}"
+
+    def gather(self, store: Store) -> None:
+        """Make the document of all that the store holds, and of what was replayed.
+
+        Raises
+        ------
+        StoreError
+            The store is damaged.
+        """
+        self.document = store.document(Architecture.from_dict, self.replayed)
+
+    def shrink(self, store: Store) -> None:
         """Find the smallest architectures that fail like the first few failures of different kinds.
 
         Nothing is lost by Ctrl-C: what is not shrunk by then stays as it was found.
-
-        Parameters
-        ----------
-        isolated
-            In a process of its own, as :func:`backproof.campaign.shrunk` says.
         """
         from backproof.campaign import shrunk
 
-        chosen = distinct(self.summary.failures)[: terminal.SHOWN]
-        if self.interrupted or not chosen:
+        chosen = [f for f in distinct(self.document["failures"])[: terminal.SHOWN] if not _done(f)]
+        if self.interrupted or self.unwritten or not chosen:
             return
         progress = Progress(
             TextColumn("shrinking {task.fields[number]} of {task.total}"),
@@ -155,36 +168,39 @@ class Session:
             transient=True,
         )
         try:
-            with progress, closing(shrunk(chosen, self.summary.about["implementation"], isolated)) as results:
+            with progress, closing(shrunk(chosen, self.document["implementation"])) as results:
                 task = progress.add_task("", total=len(chosen), number=1)
                 for number, (failure, found) in enumerate(zip(chosen, results), start=2):
                     failure |= found
+                    store.keep_shrunk(failure, found)
                     progress.update(task, number=min(number, len(chosen)))
         except KeyboardInterrupt:
             self.unshrunk = True
-
-    def _worst(self) -> str:
-        failed = f"[red]{self.summary.failed} failed[/] " if self.summary.failed else ""
-        digits = (f"{least:.1f}" for least in self.summary.worst_digits().values() if least is not None)
-        return f"{failed}digits {' / '.join(digits)}"
+        except StoreError as error:
+            self._could_not(str(error))
 
     def finish(self) -> int:
-        """Show the result, write the report, and return the exit status."""
-        document = self.summary.document() | {"interrupted": self.interrupted}
+        """Show the result, write the report, and return the exit status.
+
+        Raises
+        ------
+        Exception
+            A mistake of ours on the way, after all else is done.
+        """
+        document = self.document
         terminal.show(self.console, document, self.folder)
         regression = self._compare(document)
         if self.unshrunk:
             self.console.print("[yellow]Interrupted: not every failure is shrunk.[/]", highlight=False)
         if self.interrupted:
-            done = f"{document['architectures']} of {self.requested} architectures are verified and reported"
+            done = f"{document['architectures']} of {document['requested']} architectures are verified and reported"
             self.console.print(f"[yellow]Interrupted: {done}.[/]", highlight=False)
-        if self.died:
-            done = f"{document['architectures']} of {self.requested} architectures are reported"
-            self.console.print(f"[red]A process died in the implementation: {done}.[/]", highlight=False)
         self._write(document)
+        if self.mistake is not None:
+            raise self.mistake
         if document["failed"] > document["crashed"]:
             return DISAGREE
-        if document["crashed"] or self.died:
+        if document["crashed"]:
             return FAILED
         if regression:
             return DISAGREE
@@ -210,35 +226,31 @@ class Session:
             elif self.json_file is not None:
                 self.json_file.write_text(text + "\n", encoding="utf-8")
         except OSError as error:
-            self._could_not(error)
+            self._could_not(f"{error.filename or 'output'}: {error.strerror}")
         try:
             if self.junit_file is not None:
                 self.junit_file.write_bytes(junit(document))
         except OSError as error:
-            self._could_not(error)
+            self._could_not(f"{error.filename or self.junit_file}: {error.strerror}")
         try:
             if self.folder is not None:
                 page = write_report(self.folder, document)
                 self.console.print(f"report: {page}", highlight=False, soft_wrap=True)
         except OSError as error:
-            self._could_not(error)
+            self._could_not(f"{error.filename or 'output'}: {error.strerror}")
 
-    def _could_not(self, error: OSError) -> None:
+    def _could_not(self, what: str) -> None:
         self.unwritten = True
-        self.console.print(f"Error: {error.filename or 'output'}: {error.strerror}", highlight=False, soft_wrap=True)
+        self.console.print(f"Error: {what}", highlight=False, soft_wrap=True, markup=False)
 
 
-def environment() -> dict[str, str]:
-    """Return what the numbers may depend on."""
-    return {
-        "backproof": backproof.__version__,
-        **{name: version(name) for name in ("torch", "numpy", "scipy", "hypothesis")},
-        "python": platform.python_version(),
-        "machine": f"{platform.system()} {platform.machine()}",
-    }
+def _done(failure: dict[str, Any]) -> bool:
+    """Whether there was an attempt to shrink it, in this run or an earlier one."""
+    return bool(failure["minimal"] or failure["shrinking"])
 
 
-def _command() -> str:
+def command() -> str:
+    """Return the command that was typed."""
     import shlex
 
     return shlex.join(["backproof", *sys.argv[1:]])

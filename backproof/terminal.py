@@ -42,6 +42,12 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
         digits = min((c["worst_digits"] for c in second if c["worst_digits"] is not None), default=0.0)
         said = f"{agree:,} agree, {disagree:,} disagree, {inconclusive:,} inconclusive; fewest digits: {digits:.1f}"
         console.print(f"Of them, second derivatives: {said}.", highlight=False)
+    if document.get("noted"):
+        first = document["notes"][0]
+        said = f"{document['noted']:,} of {document['architectures']:,} with a remark, the first on example"
+        console.print(
+            f"[yellow]{said} {first['number']} ({first['digest'][:12]}): {escape(first['note'])}[/]", highlight=False
+        )
     for op, reason in document["refused"].items():
         console.print(f"PyTorch refuses {escape(op)}: {escape(reason)}", highlight=False)
 

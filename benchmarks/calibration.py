@@ -21,7 +21,8 @@ from scipy.stats import beta
 
 from backproof.campaign import Campaign, one_thread
 from backproof.cli import CommaSeparated, json_option, mistakes
-from backproof.session import AGREE, DISAGREE, INTERRUPTED, environment
+from backproof.environment import environment
+from backproof.session import AGREE, DISAGREE, INTERRUPTED
 from benchmarks import peers
 from benchmarks.output import check_files, progress, write_json
 from benchmarks.presentation import draw, show

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from backproof.session import environment
+from backproof.environment import environment
 
 WARM_UP = 3
 """Calls of each before any is timed: caches, pools of threads and compilers settle."""

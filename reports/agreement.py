@@ -100,6 +100,26 @@ class TensorAgreement:
         words = {"parameter": "gradient of", "input": "gradient of input", "update": "new"}
         return f"{self.node}: {words.get(self.kind, self.kind)} {self.name}"
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON, as :meth:`Agreement.to_dict` does."""
+        plain: dict[str, Any] = _plain(asdict(self))
+        return plain
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> TensorAgreement:
+        """Read what :meth:`to_dict` wrote."""
+
+        def read(key: str, value: Any) -> Any:
+            if value is None or key not in _NUMBERS:
+                return value
+            return complex(value) if key in ("got", "want") and "j" in str(value) else float(value)
+
+        values = {key: read(key, value) for key, value in document.items()}
+        return cls(**values | {"index": tuple(document["index"])})
+
+
+_NUMBERS = {f.name for f in fields(TensorAgreement) if "float" in str(f.type) or "complex" in str(f.type)}
+
 
 @dataclass(frozen=True)
 class Agreement:
@@ -189,18 +209,7 @@ class Agreement:
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Agreement:
         """Read what :meth:`to_dict` wrote."""
-        numbers = {f.name for f in fields(TensorAgreement) if "float" in str(f.type)}
-        either = {f.name for f in fields(TensorAgreement) if "complex" in str(f.type)}
-
-        def read(key: str, value: Any) -> Any:
-            if value is None or key not in numbers | either:
-                return value
-            return complex(value) if key in either and "j" in str(value) else float(value)
-
-        tensors = []
-        for entry in document["tensors"]:
-            values = {key: read(key, value) for key, value in entry.items()}
-            tensors.append(TensorAgreement(**values | {"index": tuple(entry["index"])}))
+        tensors = [TensorAgreement.from_dict(entry) for entry in document["tensors"]]
         shapes = {reference: tuple(shape) for reference, shape in document["shapes"].items()}
         return cls(**{**document, "tensors": tuple(tensors), "shapes": shapes})
 

@@ -6,7 +6,7 @@ Arrays of one network rise and fall together, so they are no independent observa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -64,6 +64,16 @@ class Sample:
             counted[0] += 1
             counted[1] += mean
 
+    def include(self, counts: Mapping[str, Any]) -> None:
+        """Take in what another sample counted, from its document."""
+        self.cases += counts["cases"]
+        self.unsure += counts["unsure"]
+        self.histogram.update({int(bin): count for bin, count in counts["histogram"].items()})
+        for block, (cases, total) in counts["blocks"].items():
+            counted = self.blocks.setdefault(int(block), [0, 0])
+            counted[0] += cases
+            counted[1] += total
+
     def document(self) -> dict[str, Any]:
         """Return plain JSON, without what is zero."""
         return {
@@ -104,6 +114,13 @@ class Samples:
         for (op, kind), found in digits.items():
             sample = self.samples.setdefault((op, kind, agreement.dtype), Sample())
             sample.add(block, found, (op, kind) in unsure)
+
+    def include(self, document: Sequence[Mapping[str, Any]], fingerprint: str) -> None:
+        """Take in what others gathered, from their document and their fingerprint."""
+        self.drawn = (self.drawn + int(fingerprint, 16)) % (1 << WIDTH)
+        for counts in document:
+            key = (counts["op"], counts["kind"], counts["dtype"])
+            self.samples.setdefault(key, Sample()).include(counts)
 
     def document(self) -> list[dict[str, Any]]:
         """Return plain JSON, sorted."""

@@ -33,6 +33,11 @@ class _Arrays:
             self.counted += 1
             self.worst = tensor.digits if self.worst is None else min(tensor.digits, self.worst)
 
+    def include(self, counts: Mapping[str, Any]) -> None:
+        self.verdicts.update({verdict: counts[verdict] for verdict in VERDICTS})
+        self.counted += counts["counted"]
+        self.worst = min((worst for worst in (self.worst, counts["worst_digits"]) if worst is not None), default=None)
+
 
 @dataclass
 class _Row:
@@ -56,6 +61,10 @@ class _Row:
 
     def include(self, counts: Mapping[str, Any]) -> None:
         self.cases += counts["cases"]
+        self.failed.update(counts["failed"])
+        self.crashed.update(counts["crashed"])
+        for found in counts["arrays"]:
+            self.arrays.setdefault((found["kind"], found["against"], found["dtype"]), _Arrays()).include(found)
         self.verdicts.update({verdict: counts[verdict] for verdict in VERDICTS})
         for dtype, digits in counts["worst_digits"].items():
             _keep_least(self.worst, dtype, digits)
@@ -205,6 +214,8 @@ class Summary:
                 self.worst[dtype] = tensor
         self.refused = {**document["refused"], **self.refused}
         self.coverage.include(document["coverage"])
+        self.samples.include(document["samples"], document["drawn"])
+        self.corpus += document["corpus"]
         self.failures += document["failures"][: KEPT - len(self.failures)]
         self.inconclusive += document["inconclusive_tensors"][: KEPT - len(self.inconclusive)]
 
