@@ -24,7 +24,8 @@ from rich.console import Console
 
 from backproof.campaign import Campaign, one_thread
 from backproof.cli import json_option, mistakes
-from backproof.environment import AGREE, DISAGREE, environment
+from backproof.environment import environment
+from backproof.session import AGREE, DISAGREE
 from benchmarks.calibration import rate_below
 from benchmarks.output import check_files, progress, say, table, write_json
 from reports import Agreement, Summary, compare
