@@ -114,6 +114,13 @@ class Campaign:
     def _batch(self, start: int) -> list[list[Agreement]]:
         return [self.example(i) for i in range(start, min(start + BATCH, self.examples))]
 
+    @property
+    def name(self) -> str:
+        """By which another process finds the implementation."""
+        if not isinstance(self.implementation, str):
+            raise TypeError(f"the implementation {self.implementation.name} is an object of this process, not a name")
+        return self.implementation
+
     def reference(self, number: int) -> Reference:
         """Draw one example."""
         return random_reference((self.seed << 32) + number, self.layers)

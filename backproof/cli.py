@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -119,6 +120,15 @@ json_option = click.option(
     help="Folder of the report.",
 )
 @json_option
+@click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML here as well.")
+@click.option(
+    "--baseline",
+    type=click.Path(path_type=Path),
+    help="Compare with this run (a --json file or a store): 1 if anything got worse.",
+)
+@click.option(
+    "--corpus", "folder_of_saved", type=click.Path(path_type=Path), help="Replay this folder's architectures first."
+)
 def verify(
     implementation: str,
     examples: int,
@@ -130,15 +140,28 @@ def verify(
     workers: int | None,
     folder: Path,
     json_file: Path | None,
+    junit_file: Path | None,
+    baseline: Path | None,
+    folder_of_saved: Path | None,
 ) -> None:
     """Verify random architectures and write a report."""
     with mistakes():
+        from backproof import corpus
         from backproof.campaign import Campaign
+        from backproof.catalogue import rows
         from backproof.session import Session
+        from reports import check_comparable, read
 
+        before = read(baseline) if baseline else None
+        if before:
+            check_comparable(before, dtypes, layers)
         campaign = Campaign(implementation, examples, seed, dtypes, layers, second_order, device).checked()
-        session = Session(implementation, dtypes, examples, folder, json_file, seed, campaign.layers or ())
+        saved = corpus.read(folder_of_saved) if folder_of_saved else ()
+        drawn = campaign.layers or ()
+        about = {"chosen": layers, "unsupported": [] if layers else sorted(rows().keys() - {*drawn})}
+        session = Session(implementation, dtypes, examples, folder, json_file, seed, drawn, about, before, junit_file)
     workers = workers or len(os.sched_getaffinity(0))
+    session.replay(corpus.replay(saved, campaign, isolated=workers > 1), len(saved))
     session.run(campaign.agreements(workers))
     session.shrink(isolated=workers > 1)
     sys.exit(session.finish())
@@ -170,6 +193,35 @@ def replay(
         session.run(agreements(architecture, found, dtypes, second_order) for _ in range(1))
         session.shrink(isolated=False)
     sys.exit(session.finish())
+
+
+@main.command()
+@click.argument("base", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@json_option
+def compare(base: Path, new: Path, json_file: Path | None) -> None:
+    """Tell what got worse from one run to another (--json files or stores).
+
+    Exit status: 1 only for a regression, which chance would show in fewer than one of 1,000 comparisons.
+    """
+    from rich.console import Console
+
+    from backproof.comparing import show
+    from reports import check_comparable, read
+    from reports import compare as compared
+
+    to_stdout = json_file is not None and str(json_file) == "-"
+    with mistakes():
+        before, now = read(base), read(new)
+        check_comparable(before, now["dtypes"], now.get("chosen"))
+        found = compared(before, now)
+        show(Console(stderr=to_stdout), found)
+        text = json.dumps(found.document(), indent=1, allow_nan=False)
+        if to_stdout:
+            click.echo(text)
+        elif json_file is not None:
+            json_file.write_text(f"{text}\n", encoding="utf-8")
+    sys.exit(1 if found.worse else 0)
 
 
 @main.command()

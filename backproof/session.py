@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 import platform
 import sys
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 import backproof
-from backproof import terminal
+from backproof import comparing, terminal
 from backproof.catalogue import facts
 from reference.ops import STRUCTURAL
-from reports import Agreement, Coverage, Summary, distinct, write_report
+from reports import Agreement, Coverage, Summary, compare, distinct, junit, write_report
+from reports.comparison import Document
+
+if TYPE_CHECKING:
+    from backproof.corpus import Replayed
 
 AGREE, DISAGREE, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -44,6 +48,12 @@ class Session:
         That drew the architectures, if one did.
     layers
         The ops that are drawn, structural ones aside.
+    about
+        What else the document is to tell, plain JSON.
+    baseline
+        The document of another run, with which this one is compared at its end.
+    junit_file
+        Where JUnit XML goes.
 
     Raises
     ------
@@ -60,13 +70,17 @@ class Session:
         json_file: Path | None,
         seed: int | None = None,
         layers: Sequence[str] = (),
+        about: Mapping[str, Any] | None = None,
+        baseline: Document | None = None,
+        junit_file: Path | None = None,
     ) -> None:
         self.folder, self.json_file, self.requested = folder, json_file, requested
         self.to_stdout = json_file is not None and str(json_file) == "-"
         self.console = Console(stderr=self.to_stdout)
-        about: dict[str, Any] = {"implementation": implementation, "seed": seed, "requested": requested}
+        self.baseline, self.junit_file = baseline, junit_file
+        told = {"implementation": implementation, "seed": seed, "requested": requested, **(about or {})}
         coverage = Coverage(facts({*layers, *STRUCTURAL}) if layers else {})
-        self.summary = Summary(dtypes, about | {"command": _command(), "environment": environment()}, coverage)
+        self.summary = Summary(dtypes, told | {"command": _command(), "environment": environment()}, coverage)
         self.interrupted = False
         self.unwritten = self.died = self.unshrunk = False
         if folder is not None:
@@ -74,11 +88,25 @@ class Session:
             probe = folder / ".probe"
             probe.touch()
             probe.unlink(missing_ok=True)
-        if json_file is not None and not self.to_stdout:
-            json_file.open("a").close()
+        for file in (None if self.to_stdout else json_file, junit_file):
+            if file is not None:
+                file.open("a").close()
+
+    def replay(self, corpus: Generator[Replayed], count: int) -> None:
+        """Take in what the saved architectures give, before the random ones; Ctrl-C ends both."""
+        progress = Progress(TextColumn("replaying"), BarColumn(24), MofNCompleteColumn(), console=self.console)
+        progress.live.transient = True
+        try:
+            with progress, closing(corpus):
+                for replayed in progress.track(corpus, count):
+                    self.summary.replay(replayed.file, replayed.agreements, replayed.unsupported)
+        except KeyboardInterrupt:
+            self.interrupted = True
 
     def run(self, batches: Generator[list[Agreement]]) -> None:
         """Take everything in, until it ends or Ctrl-C is pressed; what is there by then is kept."""
+        if self.interrupted:
+            return
         started = perf_counter()
         progress = Progress(
             TextColumn("verifying"),
@@ -144,6 +172,7 @@ class Session:
         """Show the result, write the report, and return the exit status."""
         document = self.summary.document() | {"interrupted": self.interrupted}
         terminal.show(self.console, document, self.folder)
+        regression = self._compare(document)
         if self.unshrunk:
             self.console.print("[yellow]Interrupted: not every failure is shrunk.[/]", highlight=False)
         if self.interrupted:
@@ -157,9 +186,20 @@ class Session:
             return DISAGREE
         if document["crashed"] or self.died:
             return FAILED
+        if regression:
+            return DISAGREE
         if self.interrupted:
             return INTERRUPTED
         return USAGE if self.unwritten else AGREE
+
+    def _compare(self, document: dict[str, Any]) -> bool:
+        """Compare with the baseline, if there is one: whether anything got worse."""
+        if self.baseline is None:
+            return False
+        found = compare(self.baseline, document)
+        document["comparison"] = found.document()
+        comparing.show(self.console, found)
+        return bool(found.worse)
 
     def _write(self, document: dict[str, Any]) -> None:
         """Write what can be written: one full disk must not cost the other file."""
@@ -169,6 +209,11 @@ class Session:
                 print(text, flush=True)
             elif self.json_file is not None:
                 self.json_file.write_text(text + "\n", encoding="utf-8")
+        except OSError as error:
+            self._could_not(error)
+        try:
+            if self.junit_file is not None:
+                self.junit_file.write_bytes(junit(document))
         except OSError as error:
             self._could_not(error)
         try:

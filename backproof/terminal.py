@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,8 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
     if document["architectures"]:
         console.print(table(document))
     _show_failures(console, document, folder)
+    if document["corpus"]:
+        console.print(escape(_corpus_in_words(document["corpus"])), highlight=False)
     if document["coverage"]["pairs_possible"]:
         console.print(in_brief(document["coverage"]), highlight=False)
     colour = "red" if document["failed"] else "green" if document["architectures"] else "yellow"
@@ -42,6 +44,13 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
         console.print(f"Of them, second derivatives: {said}.", highlight=False)
     for op, reason in document["refused"].items():
         console.print(f"PyTorch refuses {escape(op)}: {escape(reason)}", highlight=False)
+
+
+def _corpus_in_words(corpus: Sequence[Mapping[str, Any]]) -> str:
+    """Say how many saved architectures were replayed, and how many were not, with the first reason."""
+    missing = [result for result in corpus if result["verdict"] == "unsupported"]
+    said = f"corpus: {len({result['file'] for result in corpus}) - len(missing)} saved architectures replayed"
+    return f"{said}, {len(missing)} not supported ({missing[0]['note']})." if missing else f"{said}."
 
 
 def table(document: Mapping[str, Any]) -> Table:
@@ -74,7 +83,7 @@ def in_lines(document: Mapping[str, Any]) -> list[str]:
     counts = f"{document['tensors']:,} arrays: {verdicts}, in {document['seconds']:.1f} s"
     least = {dtype: digits for dtype, digits in document["worst_digits"].items() if digits is not None}
     digits = ", ".join(f"{least[dtype]:.1f} in {dtype}" for dtype in least)
-    missing = document["unsupported"]
+    missing = document["left_out"]
     ops = ", ".join(missing) if len(missing) <= SHOWN else f"{len(missing)} layers"
     left_out = f"left out: {sum(missing.values()):,} architectures with {ops}, not supported"
     return [

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from reports.coverage import in_brief
-from reports.summary import MOST_DIGITS, PER_DIGIT, in_words, sentence
+from reports.samples import MOST_DIGITS, PER_DIGIT
+from reports.summary import in_words, sentence
 
 
 def write_report(folder: Path, document: Mapping[str, Any]) -> Path:

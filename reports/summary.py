@@ -10,16 +10,33 @@ from typing import Any, get_args
 
 from reports.agreement import FAULTS, REFUSED, Agreement, TensorAgreement, Verdict
 from reports.coverage import Coverage
+from reports.samples import MOST_DIGITS, PER_DIGIT, WHOLE, Samples
 
-SCHEMA = 1
+SCHEMA = 2
+"""Of documents; the first had no samples, no counts of arrays by kind, and no counts of failures by op."""
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
-MOST_DIGITS, PER_DIGIT = 16, 4
-"""Histograms of digits reach from 0 to the first, with so many bins for each."""
 KEPT = 50
 """Failures and inconclusive arrays that are kept in full; beyond that they are counted."""
 
-WHOLE = "whole network"
-"""The row of what belongs to no op: gradients of the network's inputs, and of all of it along one direction."""
+
+@dataclass
+class _Arrays:
+    """What is known about the arrays of one op that are of one kind, between two witnesses, in one dtype."""
+
+    verdicts: Counter[str] = field(default_factory=Counter)
+    counted: int = 0
+    worst: float | None = None
+
+    def add(self, tensor: TensorAgreement) -> None:
+        self.verdicts[tensor.verdict] += 1
+        if tensor.digits is not None and tensor.verdict != "inconclusive":
+            self.counted += 1
+            self.worst = tensor.digits if self.worst is None else min(tensor.digits, self.worst)
+
+    def include(self, counts: Mapping[str, Any]) -> None:
+        self.verdicts.update({verdict: counts[verdict] for verdict in VERDICTS})
+        self.counted += counts["counted"]
+        self.worst = min((d for d in (self.worst, counts["worst_digits"]) if d is not None), default=None)
 
 
 @dataclass
@@ -30,9 +47,13 @@ class _Row:
     verdicts: Counter[str] = field(default_factory=Counter)
     worst: dict[str, float] = field(default_factory=dict)
     histogram: dict[str, list[int]] = field(default_factory=dict)
+    arrays: dict[tuple[str, str, str], _Arrays] = field(default_factory=dict)
+    failed: Counter[str] = field(default_factory=Counter)
+    crashed: Counter[str] = field(default_factory=Counter)
 
     def add(self, tensor: TensorAgreement, dtype: str) -> None:
         self.verdicts[tensor.verdict] += 1
+        self.arrays.setdefault((tensor.kind, tensor.against, dtype), _Arrays()).add(tensor)
         if tensor.digits is not None and tensor.against == "autograd" and tensor.verdict != "inconclusive":
             self.worst[dtype] = min(tensor.digits, self.worst.get(dtype, tensor.digits))
             bins = self.histogram.setdefault(dtype, [0] * MOST_DIGITS * PER_DIGIT)
@@ -46,6 +67,11 @@ class _Row:
         for dtype, bins in counts["histogram"].items():
             before = self.histogram.get(dtype, [0] * len(bins))
             self.histogram[dtype] = [a + b for a, b in zip(before, bins, strict=True)]
+        for arrays in counts["arrays"]:
+            key = (arrays["kind"], arrays["against"], arrays["dtype"])
+            self.arrays.setdefault(key, _Arrays()).include(arrays)
+        self.failed.update(counts["failed"])
+        self.crashed.update(counts["crashed"])
 
 
 def _keep_least(least: dict[str, float], key: str, digits: float | None) -> None:
@@ -82,10 +108,13 @@ class Summary:
     inconclusive: list[dict[str, Any]] = field(default_factory=list)
     failed: int = 0
     crashed: int = 0
+    samples: Samples = field(default_factory=Samples)
+    corpus: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, agreements: Sequence[Agreement]) -> None:
         """Take in the agreements on one architecture, one per dtype."""
         self.architectures += 1
+        self.samples.draw(agreements[0].digest)
         self.coverage.add(agreements[0].architecture, agreements[0].shapes)
         for node in agreements[0].architecture["nodes"]:
             self.rows.setdefault(node["op"], _Row()).cases += 1
@@ -94,6 +123,7 @@ class Summary:
             self._add(agreement)
 
     def _add(self, agreement: Agreement) -> None:
+        self.samples.add(agreement)
         for tensor in agreement.tensors:
             self.rows.setdefault(tensor.op or WHOLE, _Row()).add(tensor, agreement.dtype)
             self.verdicts.setdefault(agreement.dtype, Counter())[tensor.verdict] += 1
@@ -109,28 +139,62 @@ class Summary:
                 if so_far is None or tensor.digits < so_far["digits"]:
                     self.worst[agreement.dtype] = {"digest": agreement.digest, **_shown(tensor)}
         if not agreement.agrees:
-            self.failed += 1
-            self.crashed += agreement.failure is not None
-            if len(self.failures) < KEPT:
-                self.failures.append(
-                    {
-                        "architecture": dict(agreement.architecture),
-                        "digest": agreement.digest,
-                        "implementation": agreement.implementation,
-                        "dtype": agreement.dtype,
-                        "culprit": agreement.culprit,
-                        "op": agreement.op,
-                        "fault": FAULTS[agreement.fault] if agreement.fault else None,
-                        "diagnosis": agreement.diagnosis,
-                        "failure": agreement.failure,
-                        "tensors": [_shown(tensor) for tensor in agreement.disagreements[:20]],
-                        # Filled in by whoever shrinks it: the smallest architecture that still fails, a program
-                        # that shows it, and what there is to say of how it was found.
-                        "minimal": None,
-                        "reproduction": None,
-                        "shrinking": "",
-                    }
-                )
+            blamed = self.rows.setdefault(agreement.op or WHOLE, _Row())
+            blamed.failed[agreement.dtype] += 1
+            blamed.crashed[agreement.dtype] += agreement.failure is not None
+            self._fail(agreement)
+
+    def replay(self, file: str, agreements: Sequence[Agreement], unsupported: str = "") -> None:
+        """Take in the agreements on one saved architecture, which was not drawn: it is listed, and counts nowhere else.
+
+        Parameters
+        ----------
+        file
+            Where it was saved.
+        unsupported
+            Why there are none, if so.
+        """
+        if unsupported:
+            self.corpus.append({"file": file, "digest": "", "dtype": "", "verdict": "unsupported", "note": unsupported})
+        for agreement in agreements:
+            unsure = sum(t.verdict == "inconclusive" for t in agreement.tensors)
+            verdict = "crash" if agreement.failure else "disagree" if agreement.disagreements else "agree"
+            self.corpus.append(
+                {
+                    "file": file,
+                    "digest": agreement.digest,
+                    "dtype": agreement.dtype,
+                    "verdict": verdict,
+                    "note": f"{len(agreement.tensors)} arrays, {unsure} inconclusive",
+                }
+            )
+            if not agreement.agrees:
+                self._fail(agreement, file)
+
+    def _fail(self, agreement: Agreement, file: str = "") -> None:
+        self.failed += 1
+        self.crashed += agreement.failure is not None
+        if len(self.failures) < KEPT:
+            self.failures.append(
+                {
+                    "architecture": dict(agreement.architecture),
+                    "digest": agreement.digest,
+                    "implementation": agreement.implementation,
+                    "dtype": agreement.dtype,
+                    "culprit": agreement.culprit,
+                    "op": agreement.op,
+                    "fault": FAULTS[agreement.fault] if agreement.fault else None,
+                    "diagnosis": agreement.diagnosis,
+                    "failure": agreement.failure,
+                    "tensors": [_shown(tensor) for tensor in agreement.disagreements[:20]],
+                    "corpus": file,
+                    # Filled in by whoever shrinks it: the smallest architecture that still fails, a program
+                    # that shows it, and what there is to say of how it was found.
+                    "minimal": None,
+                    "reproduction": None,
+                    "shrinking": "",
+                }
+            )
 
     def include(self, document: Mapping[str, Any]) -> None:
         """Take in what another summary gathered, in another process say, from its document."""
@@ -151,6 +215,8 @@ class Summary:
                 self.worst[dtype] = tensor
         self.refused = {**document["refused"], **self.refused}
         self.coverage.include(document["coverage"])
+        self.samples.include(document["drawn"], document["samples"])
+        self.corpus += document["corpus"]
         self.failures += document["failures"][: KEPT - len(self.failures)]
         self.inconclusive += document["inconclusive_tensors"][: KEPT - len(self.inconclusive)]
 
@@ -165,6 +231,7 @@ class Summary:
             "schema": SCHEMA,
             **self.about,
             "architectures": self.architectures,
+            "drawn": self.samples.fingerprint,
             "tensors": total.total(),
             **_counts(total),
             "failed": self.failed,
@@ -185,9 +252,19 @@ class Summary:
                     **_counts(row.verdicts),
                     "worst_digits": {d: row.worst.get(d) for d in self.dtypes},
                     "histogram": {d: row.histogram.get(d, [0] * MOST_DIGITS * PER_DIGIT) for d in self.dtypes},
+                    "failed": {d: row.failed[d] for d in self.dtypes},
+                    "crashed": {d: row.crashed[d] for d in self.dtypes},
+                    "arrays": [
+                        {"kind": kind, "against": pair, "dtype": dtype}
+                        | _counts(found.verdicts)
+                        | {"counted": found.counted, "worst_digits": found.worst}
+                        for (kind, pair, dtype), found in sorted(row.arrays.items())
+                    ],
                 }
                 for op, row in sorted(self.rows.items(), key=lambda item: (item[0] == WHOLE, item[0]))
             ],
+            "samples": self.samples.document(),
+            "corpus": self.corpus,
             "coverage": self.coverage.document(),
             "failures": self.failures,
             "inconclusive_tensors": self.inconclusive,
@@ -273,6 +350,9 @@ def sentence(document: Mapping[str, Any]) -> str:
     """Say the result in one sentence."""
     count, name = document["architectures"], document["implementation"]
     networks = f"{count} random architecture{'' if count == 1 else 's'}"
+    saved = len({result["digest"] for result in document["corpus"]} - {""})
+    if saved:
+        networks += f" and {saved} saved one{'' if saved == 1 else 's'}"
     if document["failed"]:
         blamed = sorted({failure["op"] for failure in document["failures"] if failure["op"]})
         wrong = f": {', '.join(blamed)}" if blamed else ""
@@ -282,7 +362,7 @@ def sentence(document: Mapping[str, Any]) -> str:
         wrongs = len({failure["digest"] for failure in document["failures"]})
         more = "at least " if document["failed"] > len(document["failures"]) else ""
         return f"{name} {what} {more}{wrongs} of {networks}{wrong}."
-    if not count:
+    if not count and not saved:
         return f"{name}: nothing was verified."
     digits = [f"{least:.1f} in {dtype}" for dtype, least in document["worst_digits"].items() if least is not None]
     least = f"; fewest digits: {', '.join(digits)}" if digits else ""

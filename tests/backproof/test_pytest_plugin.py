@@ -184,6 +184,28 @@ def test_the_report_of_an_interrupted_session_has_what_was_verified(project: pyt
     assert f"on {found['architectures']} random architectures" in said(result)
 
 
+def test_a_baseline_is_compared_with_and_what_got_worse_fails_the_session(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        from mine import Mine, Wrong
+        def test_it(backproof_verify):
+            backproof_verify(Mine(), layers=["Linear"], examples=2)
+        def test_wrong_but_expected(backproof_verify):
+            try: backproof_verify(Wrong(), layers=["Linear"], examples=2)
+            except AssertionError: pass
+        """
+    )
+    assert run(project, "--backproof-report", "before", "-k", "test_it").ret == 0
+    baseline = ("--backproof-baseline", "before/agreement.json")
+    same = run(project, *baseline, "-k", "test_it")
+    assert same.ret == 0
+    assert "No regression: 0 better, 0 new, 0 gone." in said(same).splitlines()
+    worse = run(project, *baseline, "--backproof-report", "after")
+    assert worse.ret == pytest.ExitCode.TESTS_FAILED
+    assert any(line.startswith("Regression: ") and "Linear" in line for line in said(worse).splitlines())
+    assert document(project.path / "after")["comparison"]["regression"] is True
+
+
 def test_what_is_not_used_costs_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_nothing(): pass")
     code = (
@@ -222,6 +244,8 @@ def test_what_was_imported_before_pytest_started_gets_no_warning(pytester: pytes
         (("--backproof-layers", "Liner"), "no layer 'Liner' in the catalogue: did you mean Linear?"),
         (("--backproof-layers", "GELU", "--backproof-implementation", "mine:Mine"), "mine does not support GELU"),
         (("--backproof-report", "mine.py/report"), "mine.py is no folder that can be written"),
+        (("--backproof-baseline", "missing.json"), "No such file"),
+        (("--backproof-baseline", "mine.py"), "--backproof-baseline: "),
         (("-o", "backproof_examples=0"), "--backproof-examples: 0 is not in the range"),
     ],
 )
