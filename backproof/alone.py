@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from backproof.implementations import Completed, Pass
+from backproof.implementations import Implementation, Pass
 from backproof.running import ImplementationFailed, WrongArray, call
 from reference import Node, Reference
 from reference.differences import Terms
@@ -23,17 +24,56 @@ BESIDE = 2.0**-30
 """So far from a point lies what is beside it."""
 
 
+@dataclass(frozen=True)
+class Given:
+    """What one node is given: parameters, inputs by name, the gradient of each output (None: none flows), and noise."""
+
+    parameters: Mapping[str, Array]
+    inputs: Mapping[str, Array]
+    cotangents: tuple[Array | None, ...]
+    noise: tuple[Array, ...] = ()
+    training: bool = True
+    seed: int = 0
+
+    @classmethod
+    def of(cls, node: Node, alone: Reference) -> Given:
+        """What the reference of a node alone runs on."""
+        values, architecture = alone.values, alone.twin.architecture
+        flowing = {int(end.rpartition(".")[2]): c for end, c in values.cotangents.items()}
+        return cls(
+            values.parameters[node.name],
+            values.inputs,
+            tuple(flowing.get(i) for i in range(len(architecture.outputs))),
+            values.noise.get(node.name, ()),
+            architecture.training,
+            architecture.seed,
+        )
+
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """Yield all of them, by what they are called."""
+        yield from self.parameters.items()
+        yield from ((f"input {i}", x) for i, x in enumerate(self.inputs.values()))
+        yield from ((f"the gradient of output {i}", c) for i, c in enumerate(self.cotangents) if c is not None)
+
+    def changed(self, forward: Callable[[Array], Array], back: Callable[[Array], Array]) -> Given:
+        """Return the same with a function applied to all that goes forward, and one to what comes back."""
+        return replace(
+            self,
+            parameters={name: forward(array) for name, array in self.parameters.items()},
+            inputs={name: forward(x) for name, x in self.inputs.items()},
+            cotangents=tuple(None if c is None else back(c) for c in self.cotangents),
+        )
+
+
 class Alone:
     """The forward of one node on its own values, as a function of one of its arrays at a time."""
 
-    def __init__(self, implementation: Completed, node: Node, alone: Reference) -> None:
+    def __init__(self, implementation: Implementation, node: Node, given: Given) -> None:
         self.implementation, self.node = implementation, node
-        self.training = alone.twin.architecture.training
-        self.seed = alone.twin.architecture.seed
-        self.noise = alone.values.noise.get(node.name, ())
-        self.cotangents = {int(r.rpartition(".")[2]): c for r, c in alone.values.cotangents.items()}
-        self.parameters = dict(alone.values.parameters[node.name])
-        self.inputs = dict(enumerate(alone.values.inputs.values()))
+        self.training, self.seed, self.noise = given.training, given.seed, given.noise
+        self.cotangents = {i: c for i, c in enumerate(given.cotangents) if c is not None}
+        self.parameters = dict(given.parameters)
+        self.inputs = dict(enumerate(given.inputs.values()))
 
     def terms(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Array:
         """The outputs times their cotangents: their sum is what backward differentiates."""
@@ -46,10 +86,15 @@ class Alone:
         given = tuple(map(_copied, inputs.values()))
         return call(self.implementation, self.node, own, given, self.training, self.noise)
 
+    @property
+    def every(self) -> dict[str | int, Array]:
+        """All its arrays."""
+        every: list[tuple[str | int, Array]] = [*self.parameters.items(), *self.inputs.items()]
+        return dict(every)
+
     def floating(self) -> dict[str | int, Array]:
         """Its real arrays."""
-        every: list[tuple[str | int, Array]] = [*self.parameters.items(), *self.inputs.items()]
-        return {key: array for key, array in every if array.dtype.kind == "f"}
+        return {key: array for key, array in self.every.items() if array.dtype.kind == "f"}
 
     def of(self, given: Mapping[str | int, Array]) -> Array:
         """The terms of other arrays than its own."""
@@ -59,8 +104,14 @@ class Alone:
         )
 
     def moving(self, key: str | int) -> Terms:
-        """The terms as a function of one array."""
-        return partial(self._moved, key)
+        """The terms as a function of one array; beyond what the forward takes there is no value."""
+        return lambda z: self._defined(partial(self._moved, key, z)) if z.dtype.kind == "f" else self._moved(key, z)
+
+    def _defined(self, terms: Callable[[], Array]) -> Array:
+        try:
+            return terms()
+        except ImplementationFailed:  # a variance below 0, say
+            return np.full(sum(c.size for c in self.cotangents.values()), np.nan)
 
     def _moved(self, key: str | int, z: Array) -> Array:
         """All run in longdouble where ``z`` does."""
@@ -71,18 +122,12 @@ class Alone:
 
     def moving_parts(self, key: str | int) -> Terms:
         """The terms as a function of the real and imaginary parts of one array, along a last axis."""
-        return lambda z: self._moved(key, z[..., 0] + 1j * z[..., 1])
+        return lambda z: self._defined(partial(self._moved, key, z[..., 0] + 1j * z[..., 1]))
 
     def all_moving(self, directions: Mapping[str | int, Array]) -> Terms:
         """The terms as a function of one distance, by which all arrays move along their directions."""
 
-        def moved(t: Array) -> Array:
-            try:
-                return self.terms(*self._at(float(t[0]), directions))
-            except ImplementationFailed:  # beyond what it takes (a variance below 0) there is no value
-                return np.full(sum(c.size for c in self.cotangents.values()), np.nan)
-
-        return moved
+        return lambda t: self._defined(lambda: self.terms(*self._at(float(t[0]), directions)))
 
     def _at(
         self, distance: float, directions: Mapping[str | int, Array]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf, sqrt
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from reference.run import Array, Run, magnitude
+from reference.sensitivity import GLANCE, LOOK, THOROUGH
 from reports import TensorAgreement, measure
 
 ROUNDINGS = 8.0
@@ -93,3 +95,11 @@ def judged(
     if excuse and result.verdict == "disagree":
         return replace(result, verdict="inconclusive", note=excuse)
     return replace(result, digits=None) if vanishing and result.verdict == "agree" else result
+
+
+def looked_at(judge: Callable[[int], TensorAgreement]) -> TensorAgreement:
+    """Look more and more closely: at a glance, once more unless it agrees, thoroughly if it disagrees."""
+    verdict = judge(GLANCE)
+    if verdict.verdict != "agree":
+        verdict = judge(LOOK)
+    return judge(THOROUGH) if verdict.verdict == "disagree" else verdict

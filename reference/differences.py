@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import TypeAlias
 
 import numpy as np
@@ -72,7 +73,10 @@ def complex_step(function: Terms, x: Array, directions: Iterable[Array] | None =
 
 
 def finite_difference(
-    function: Terms, x: Array, directions: Iterable[Array] | None = None, expected: float | None = None
+    function: Terms,
+    x: Array,
+    directions: Iterable[Array] | None = None,
+    expected: Iterable[float] | None = None,
 ) -> Estimate:
     """Differentiate along directions, by default along every coordinate of ``x``.
 
@@ -80,7 +84,7 @@ def finite_difference(
     moved and from what was found at the steps before. The bound is the last extrapolation's change, plus what rounding
     can do in the dtype in which the terms come (float32, float64, longdouble), plus the noise that was seen. It
     is infinite where nothing is known: at a jump, beside NaN, where the function is noise. One step is enough where it
-    confirms what is ``expected`` along the (only) direction, from somebody who did not look at the function.
+    confirms what is ``expected`` along a direction, from somebody who did not look at the function.
 
     Source: Richardson, Phil. Trans. R. Soc. A 226 (1927).
     """
@@ -89,7 +93,8 @@ def finite_difference(
         sizes = np.abs(x[x != 0])
         typical = float(np.median(sizes)) if sizes.size else 1.0
         along = _units(x) if directions is None else directions
-        found = [_along(function, x, here, d, typical, expected) for d in along]
+        said = repeat(None) if expected is None else map(float, expected)
+        found = [_along(function, x, here, d, typical, one) for d, one in zip(along, said)]
     columns = np.array(found, dtype=np.float64).reshape(-1, 5).T
     shape = x.shape if directions is None else (-1,)
     return Estimate(*(column.reshape(shape) for column in columns))
