@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backproof.checking import check_gradients
     from backproof.generator import architectures, random_architecture
     from backproof.implementations import Implementation, NumPyImplementation, Pass, TorchImplementation
     from backproof.verification import verify
@@ -25,6 +26,7 @@ __all__ = [
     "TorchImplementation",
     "Unsupported",
     "architectures",
+    "check_gradients",
     "random_architecture",
     "verify",
 ]
@@ -40,6 +42,7 @@ _HOME = {
     "TorchImplementation": "backproof.implementations",
     "Unsupported": "backproof.witnesses",
     "architectures": "backproof.generator",
+    "check_gradients": "backproof.checking",
     "random_architecture": "backproof.generator",
     "verify": "backproof.verification",
 }

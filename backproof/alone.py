@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeAlias, TypeVar
 
 import numpy as np
@@ -22,6 +22,11 @@ Samples: TypeAlias = Mapping[str | int, tuple[Array, Array]]
 
 BESIDE = 2.0**-30
 """So far from a point lies what is beside it."""
+
+
+def called(name: str) -> str:
+    """Say which input, by its number where a node of an architecture runs alone."""
+    return f"input {name.rpartition('_input')[2]}"
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Given:
     def arrays(self) -> Iterator[tuple[str, Array]]:
         """Yield all of them, by what they are called."""
         yield from self.parameters.items()
-        yield from ((f"input {i}", x) for i, x in enumerate(self.inputs.values()))
+        yield from ((called(name), x) for name, x in self.inputs.items())
         yield from ((f"the gradient of output {i}", c) for i, c in enumerate(self.cotangents) if c is not None)
 
     def changed(self, forward: Callable[[Array], Array], back: Callable[[Array], Array]) -> Given:
@@ -77,8 +82,19 @@ class Alone:
 
     def terms(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Array:
         """The outputs times their cotangents: their sum is what backward differentiates."""
-        done = self._run(parameters, inputs)
-        return np.concatenate([_product(c, done.outputs[i]).reshape(-1) for i, c in self.cotangents.items()])
+        outputs = self._run(parameters, inputs).outputs
+        shapes = {i: outputs[i].shape if i < len(outputs) else None for i in self.cotangents}
+        for i, c in self.cotangents.items():
+            if shapes[i] != c.shape:
+                raise WrongArray(self.node, "output", str(i), f"has shape {shapes[i]} elsewhere, here {c.shape}")
+        terms = np.concatenate([_product(c, outputs[i]).reshape(-1) for i, c in self.cotangents.items()])
+        return terms if self._used is None else np.asarray(terms[self._used])
+
+    @cached_property
+    def _used(self) -> Array | None:
+        """All terms but those whose cotangent is 0, for the output may be infinite there; None: all."""
+        used = np.concatenate([np.ravel(c != 0) for c in self.cotangents.values()])
+        return None if used.all() else used
 
     def _run(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Pass:
         # Copies, for an implementation that writes into what it is given is to be found out, not to spoil the numbers.
@@ -110,8 +126,8 @@ class Alone:
     def _defined(self, terms: Callable[[], Array]) -> Array:
         try:
             return terms()
-        except ImplementationFailed:  # a variance below 0, say
-            return np.full(sum(c.size for c in self.cotangents.values()), np.nan)
+        except (ImplementationFailed, WrongArray):  # a variance below 0, say
+            return np.full(sum(int(np.count_nonzero(c)) for c in self.cotangents.values()), np.nan)
 
     def _moved(self, key: str | int, z: Array) -> Array:
         """All run in longdouble where ``z`` does."""
@@ -126,7 +142,6 @@ class Alone:
 
     def all_moving(self, directions: Mapping[str | int, Array]) -> Terms:
         """The terms as a function of one distance, by which all arrays move along their directions."""
-
         return lambda t: self._defined(lambda: self.terms(*self._at(float(t[0]), directions)))
 
     def _at(

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from backproof.alone import Given
+from backproof.alone import Given, called
 from backproof.implementations import Implementation, Pass
 from backproof.judging import within
 from backproof.running import ImplementationFailed, WrongArray, call, go_back
@@ -54,7 +54,7 @@ class _Runner:
         """Name the first gradient that is not ``factor`` times the wanted one within rounding."""
         for name, want in wanted.items():
             if not self._near(found.get(name), factor * want, name, abs(factor)):
-                return f"gradient of {name.name if name.kind == 'parameter' else _called(name.node)}"
+                return f"gradient of {name.name if name.kind == 'parameter' else called(name.node)}"
         return None
 
     def interrupt(self, other: Given) -> None:
@@ -128,11 +128,6 @@ class _Once:
 def _changed(given: Given, before: Mapping[str, Array], name: str) -> str:
     changed = (what for what, array in given.arrays() if not _same(array, before[what]))
     return next((f"{name} changes {what}, which it was given" for what in changed), "")
-
-
-def _called(name: str) -> str:
-    """Say which input, by its number where a node of an architecture runs alone."""
-    return f"input {name.rpartition('_input')[2]}"
 
 
 def _copy(array: Array) -> Array:

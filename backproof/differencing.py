@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
+from math import inf
 from typing import Any, NamedTuple
 from zlib import crc32
 
@@ -28,6 +29,9 @@ from reports import TensorAgreement
 
 COORDINATES = 4096
 """More than these of one array are sampled; the others are seen along ``DIRECTIONS`` only."""
+
+FEWEST = 256
+"""So many are sampled at least."""
 
 DIRECTIONS = 8
 
@@ -125,6 +129,7 @@ def judged_by_differences(
     dtype: str,
     labels: dict[str, Any],
     excuse: str = "",
+    tolerance: tuple[float, float] = (0.0, 0.0),
 ) -> TensorAgreement:
     """Judge a gradient by what differences say: each coordinate, and the directions; the worse verdict counts.
 
@@ -138,14 +143,17 @@ def judged_by_differences(
         What it is called.
     excuse
         Why what seems to disagree may not.
+    tolerance
+        An absolute and a relative error that somebody wants to be agreement all the same.
     """
+    absolute, relative = tolerance
     terms = max(sensitivity, float(derivative.coordinates.size.max(initial=0.0)))
     verdicts = [
         claim.told(
             judged(
                 claim.got,
                 claim.want,
-                bound=claim.bound,
+                bound=np.maximum(claim.bound, absolute + relative * np.nan_to_num(np.abs(claim.want))),
                 terms=terms * claim.terms,
                 dtype=dtype,
                 labels=labels,
@@ -196,6 +204,7 @@ def differentiated(
     claims_clean: bool,
     together: bool = True,
     expected: Mapping[Tensor, Array] | None = None,
+    work: float = inf,
 ) -> dict[Tensor, Derivative]:
     """Differentiate a forward along the coordinates of some of its arrays.
 
@@ -211,15 +220,22 @@ def differentiated(
         Whether these may be taken in one run.
     expected
         Gradients by somebody who did not look at the function: a central difference that confirms one is enough.
+    work
+        How many numbers may go through the forward, roughly: where all coordinates would be more, fewer are drawn of
+        arrays that are sampled anyway, and longdouble, which is slow, is used for a sixteenth of that only.
     """
+    size = sum(x.size for x in forward.every.values()) + sum(c.size for c in forward.cotangents.values())
+    most = int(min(max(work / max(size, 1), FEWEST), COORDINATES))
     arrays = {key: forward.every[key] for key in names}
     parted = {key for key, x in arrays.items() if np.iscomplexobj(x)}
-    samples = {key: _sample(names[key], x.shape, forward.seed) for key, x in arrays.items() if key not in parted}
+    real = {key: x for key, x in arrays.items() if key not in parted}
+    samples = {key: _sample(names[key], x.shape, forward.seed, most) for key, x in real.items()}
+    fast = sum(len(at) for at, _ in samples.values()) * size * 16 > work
     found = _by_complex_steps(forward, arrays, samples, together) if claims_clean and not parted else None
     if found is None:
         note = "the forward is not complex-clean, as it claims: central differences instead" if claims_clean else ""
         wanted = {key: (expected or {}).get(name) for key, name in names.items()}
-        found = _by_central_differences(forward, arrays, samples, note, wanted) if samples else {}
+        found = _by_central_differences(forward, real, samples, note, wanted, fast) if samples else {}
         found |= {key: _along_parts(forward, key, names[key], each=True) for key in parted}
     return {name: found[key] for key, name in names.items()}
 
@@ -244,8 +260,9 @@ def _by_central_differences(
     samples: Samples,
     note: str,
     expected: Mapping[str | int, Array | None],
+    fast: bool,
 ) -> dict[str | int, Derivative]:
-    found, precise = {}, forward.precise()
+    found, precise = {}, not fast and forward.precise()
     for key, (at, signs) in samples.items():
         x, claimed = arrays[key].astype(np.longdouble) if precise else arrays[key], expected[key]
         units, rows = _paths(x, at, signs)
@@ -303,7 +320,7 @@ def _signs(seed: int, name: str, rows: int, size: int) -> Array:
     return rng.choice(np.array([-1, 1], np.int8), (rows, size))
 
 
-def _sample(name: Tensor, shape: tuple[int, ...], seed: int) -> tuple[Array, Array]:
+def _sample(name: Tensor, shape: tuple[int, ...], seed: int, most: int = COORDINATES) -> tuple[Array, Array]:
     """Draw which coordinates of an array are looked at, its corners among them, and the directions for the others."""
     size = int(np.prod(shape))
     if size <= COORDINATES:
@@ -311,5 +328,5 @@ def _sample(name: Tensor, shape: tuple[int, ...], seed: int) -> tuple[Array, Arr
     label = f"{name.node}/{name.name}"
     rng = np.random.default_rng([seed, crc32(f"sample/{label}".encode())])
     corners = [np.ravel_multi_index(corner, shape) for corner in product(*({0, n - 1} for n in shape))]
-    drawn = dict.fromkeys([*map(int, corners), *map(int, rng.permutation(size)[:COORDINATES])])
-    return np.sort(list(drawn)[:COORDINATES]), _signs(seed, label, DIRECTIONS, size)
+    drawn = dict.fromkeys([*map(int, corners), *map(int, rng.permutation(size)[:most])])
+    return np.sort(list(drawn)[:most]), _signs(seed, label, DIRECTIONS, size)

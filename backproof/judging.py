@@ -12,6 +12,7 @@ import numpy as np
 from reference.run import Array, Run, magnitude
 from reference.sensitivity import GLANCE, LOOK, THOROUGH
 from reports import TensorAgreement, measure
+from reports.precision import precision
 
 ROUNDINGS = 8.0
 """Roundings of one unit each that an entry may suffer beside those of its sum; docs/verdicts.md derives it."""
@@ -40,9 +41,9 @@ def rounding(sensitivity: float, dtype: str, accumulation: int) -> float:
 
     Source: Higham and Mary, SIAM J. Sci. Comput. 41 (2019), theorem 2.4.
     """
-    limits = np.finfo(dtype)
+    limits = precision(dtype)
     units = ROUNDINGS + sqrt(accumulation)
-    return units * (float(limits.eps) * sensitivity + float(limits.smallest_subnormal))
+    return units * (limits.eps * sensitivity + limits.smallest_subnormal)
 
 
 def within(got: Array, want: Array, bound: float) -> bool:
@@ -76,7 +77,7 @@ def judged(
     an ``excuse``, in words.
     """
     widest, own = float(bound.max(initial=0.0)), magnitude(want)
-    tiny = own < float(np.finfo(dtype).smallest_normal)
+    tiny = own < precision(dtype).smallest_normal
     vanishing = widest > CERTAIN * own and (widest <= VAGUE * terms or tiny)
     scale = terms if vanishing else own
     note = AT_A_KINK if jumping else "zero but for rounding" if vanishing and own else ""
