@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from backproof.checking import check_gradients
     from backproof.generator import architectures, random_architecture
     from backproof.implementations import Implementation, NumPyImplementation, Pass, TorchImplementation
+    from backproof.modules import check_module
     from backproof.verification import verify
     from backproof.witnesses import Unsupported
     from reference import Architecture, ArchitectureError, Input, Node
@@ -27,6 +28,7 @@ __all__ = [
     "Unsupported",
     "architectures",
     "check_gradients",
+    "check_module",
     "random_architecture",
     "verify",
 ]
@@ -43,6 +45,7 @@ _HOME = {
     "Unsupported": "backproof.witnesses",
     "architectures": "backproof.generator",
     "check_gradients": "backproof.checking",
+    "check_module": "backproof.modules",
     "random_architecture": "backproof.generator",
     "verify": "backproof.verification",
 }

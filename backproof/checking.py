@@ -73,7 +73,7 @@ def check_gradients(
     subject = Function(forward, tuple(named), isinstance(inputs, Mapping), complex_clean)
     case = Case(
         subject,
-        Given({}, named, (), seed=_seed(seed)),
+        Given({}, named, (), seed=seed_of(seed)),
         floating,
         nondet_tol=nondet_tol,
         tolerance=(atol, rtol),
@@ -159,7 +159,14 @@ def _word(name: str) -> str:
     return name if name.isidentifier() else f"input{name}"
 
 
-def _seed(seed: Any) -> int:
+def seed_of(seed: Any) -> int:
+    """Return a seed that is one.
+
+    Raises
+    ------
+    ValueError
+        It is none.
+    """
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
         raise ValueError(f"seed: is {seed!r}, wanted an integer from 0")
     return seed
@@ -175,7 +182,7 @@ def _named(forward: Callable[..., Any], inputs: Any) -> dict[str, Array]:
             raise ValueError("inputs: a dict has the names of forward's arguments as its keys")
     else:
         given = list(inputs) if isinstance(inputs, tuple | list) else [inputs]
-        named = dict(zip(_arguments(forward, len(given)), given))
+        named = dict(zip(arguments_of(forward, len(given)), given))
     for name, x in named.items():
         if not isinstance(x, np.ndarray | np.generic) or x.dtype.kind not in "fciub":
             what = f"an array of {x.dtype}" if isinstance(x, np.ndarray) else shown(x)
@@ -183,7 +190,8 @@ def _named(forward: Callable[..., Any], inputs: Any) -> dict[str, Array]:
     return {name: np.array(x) for name, x in named.items()}
 
 
-def _arguments(forward: Callable[..., Any], count: int) -> list[str]:
+def arguments_of(forward: Callable[..., Any], count: int) -> list[str]:
+    """Name so many positional arguments of a function; by numbers where it does not."""
     try:
         parameters = inspect.signature(forward).parameters.values()
     except (TypeError, ValueError):  # what is compiled may have none

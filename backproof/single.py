@@ -36,7 +36,7 @@ OURS = tuple(str(Path(file).parent) for file in (__file__, np.__file__, torch.__
 """Where no user's mistake is to be found."""
 
 DIFFERENCES = "differences"
-WORK = 2.0**24
+WORK = 2.0**23
 """Numbers that go through a forward for its differences, in about a second."""
 
 ITSELF = "itself"

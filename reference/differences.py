@@ -24,6 +24,8 @@ EPS = float(np.finfo(np.float64).eps)
 COMPLEX_STEP = 2.0**-600  # so small that its square is 0, which no branch can mistake for a real part
 UNDERFLOW = float(np.finfo(np.float64).smallest_subnormal) / COMPLEX_STEP
 ROUNDING = 8.0
+MANY = 256
+"""Of more terms, those that do not move at all along a direction are set apart."""
 
 
 @dataclass(frozen=True)
@@ -114,14 +116,38 @@ def _along(
     """Return the fields of an estimate along one direction."""
     if not direction.any():
         return 0.0, 0.0, 0.0, 0.0, 0.0
-    best = _searched(lambda t: function(x + t * direction), here, x, direction, typical, expected)
+
+    def shifted(t: float) -> Array:
+        return function(x + t * direction)
+
+    still, hidden = None, 0.0
+    if here.size > MANY:
+        still, hidden = _still(shifted, here, x, direction, typical)
+    if still is not None:
+        best = _searched(partial(_some, shifted, ~still), here[~still], x, direction, typical, expected)
+    else:
+        best = _searched(shifted, here, x, direction, typical, expected)
     if best is None:
         return np.nan, np.inf, np.nan, np.nan, np.nan
     lower, upper = float(best.lower.sum()), float(best.upper.sum())
     value = (lower + upper) / 2
     # Steps are powers of two, but x + h may still be rounded, and so is the derivative when it becomes a float64.
     slip = _slip(x, direction, float(NODES[-1]) * 2.0**best.exponent) * best.size + EPS * abs(value)
-    return value, best.bound + slip, lower, upper, best.size
+    return value, best.bound + slip + hidden, lower, upper, best.size
+
+
+def _still(shifted: Shifted, here: Array, x: Array, direction: Array, typical: float) -> tuple[Array | None, float]:
+    """Which terms do not move, if most do not, neither nearby nor far out; and what rounding may hide in them."""
+    longest = float(np.abs(direction).max())
+    moving = float(np.abs(x[direction != 0]).max())
+    near, far = (moving or typical) / longest / 8, 8 * max(moving, typical, 1.0) / longest
+    still = np.isfinite(here)
+    for t in (near, -near, far, -far):
+        still &= shifted(t).reshape(-1) == here
+    if 2 * int(still.sum()) < still.size:
+        return None, 0.0
+    unit = max(float(np.finfo(dtype).eps) for dtype in (x.dtype, here.dtype))
+    return still, unit / near * float(np.abs(here[still]).sum())
 
 
 def derivative_of_each(shifted: Shifted, x: Array, direction: Array) -> Estimate:
