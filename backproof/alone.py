@@ -26,7 +26,8 @@ BESIDE = 2.0**-30
 
 def called(name: str) -> str:
     """Say which input, by its number where a node of an architecture runs alone."""
-    return f"input {name.rpartition('_input')[2]}"
+    own = name.rpartition("_input")[2]
+    return own if own == "input" else f"input {own}"
 
 
 @dataclass(frozen=True)

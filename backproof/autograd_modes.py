@@ -17,7 +17,7 @@ from reference.differences import derivative_of_each
 from reference.run import Array, magnitude
 from reports import TensorAgreement
 
-FORWARD_MODE = "differences, forward mode"
+UNDEFINED, VMAP, FORWARD_MODE = "undefined gradients", "vmap", "forward mode"
 DIRECTIONS = 4
 ROWS = 3
 """So many cotangents, or tangents, are batched."""
@@ -42,10 +42,10 @@ def undefined(subject: Tensors, case: Case) -> Iterator[TensorAgreement]:
     for which in ([i] for i in range(count)) if count > 1 else ([0],):
         words = _of_undefined(leaves, outputs, which)
         if words:
-            yield case.told(words)
+            yield case.told(words, name=UNDEFINED)
             return
     if count > 1 and (words := _of_undefined(leaves, outputs, list(range(count)))):
-        yield case.told(words)
+        yield case.told(words, name=UNDEFINED)
 
 
 def _of_undefined(leaves: list[TorchTensor], outputs: list[TorchTensor], which: list[int]) -> str:
@@ -74,13 +74,15 @@ def batched(subject: Tensors, case: Case) -> Iterator[TensorAgreement]:
             outputs, leaves, rows, retain_graph=True, allow_unused=True, is_grads_batched=True
         )
     except Exception as error:
-        yield case.told(f"backward does not run under vmap: {type(error).__name__}: {str(error).splitlines()[0]}")
+        yield case.told(
+            f"backward does not run under vmap: {type(error).__name__}: {str(error).splitlines()[0]}", name=VMAP
+        )
         return
     for row in range(ROWS):
         single = torch.autograd.grad(outputs, leaves, [r[row] for r in rows], retain_graph=True, allow_unused=True)
         for name, a, b in zip(subject.checked, together, single):
             if not _near(None if a is None else a[row], b, outputs):
-                yield case.told(f"under vmap, backward gives another gradient of {name}")
+                yield case.told(f"under vmap, backward gives another gradient of {name}", name=VMAP)
                 return
 
 
@@ -94,7 +96,7 @@ def forward(subject: Tensors, case: Case) -> Iterator[TensorAgreement]:
             found = _pushed(subject, case, along)
         except Exception as error:
             text = str(error).splitlines()[0]
-            yield case.told(f"forward mode fails: {type(error).__name__}: {text}", "output", "0")
+            yield case.told(f"forward mode fails: {type(error).__name__}: {text}", name=FORWARD_MODE)
             return
         yield from _against_differences(subject, case, along, found, number)
 
@@ -115,7 +117,7 @@ def _against_differences(
         flat = np.concatenate([np.ravel(a) for a in along.values()]).real
         values = np.concatenate([np.ravel(rest[name]) for name in along])
         estimate = derivative_of_each(shifted, np.asarray(values.real), np.asarray(flat, values.real.dtype))
-        got = None if tangent is None else tangent
+        got = tangent
         if got is not None and np.iscomplexobj(got):
             got = np.stack([got.real, got.imag], -1)
         if got is None and not np.nan_to_num(estimate.value).any():
@@ -125,16 +127,15 @@ def _against_differences(
         want = np.where(known, np.clip(came, estimate.lower, estimate.upper), came)
         size = magnitude(estimate.value)
         dtype = subject.dtype or str(values.real.dtype)
-        verdict = judged(
+        yield judged(
             got,
             want,
             bound=np.where(known, estimate.bound, 0.0) + rounding(size, dtype, values.size),
             terms=size,
             dtype=dtype,
             labels={"node": case.node.name, "op": case.node.op, "kind": "output", "name": str(i)},
-            against=FORWARD_MODE,
+            against=f"differences, {FORWARD_MODE}",
         )
-        yield verdict
 
 
 def batched_forward(subject: Tensors, case: Case) -> Iterator[TensorAgreement]:
@@ -145,22 +146,21 @@ def batched_forward(subject: Tensors, case: Case) -> Iterator[TensorAgreement]:
     names = subject.checked
     rows = [torch.stack([_as(tensors[n], _direction(every[n], given.seed, row)) for row in range(ROWS)]) for n in names]
 
-    def push(*tangents: TorchTensor) -> tuple[TorchTensor, ...]:
-        with forward_ad.dual_level():
-            duals = {n: forward_ad.make_dual(tensors[n], v) for n, v in zip(names, tangents)}
-            found = [forward_ad.unpack_dual(y) for y in subject.call({**tensors, **duals})]
-            return tuple(torch.zeros_like(y.primal) if y.tangent is None else y.tangent for y in found)
+    def push(*tangents: TorchTensor) -> Any:
+        here = tuple(tensors[n] for n in names)
+        return torch.func.jvp(lambda *moved: subject.call({**tensors, **dict(zip(names, moved))}), here, tangents)[1]
 
     try:
-        together = torch.vmap(push)(*rows)
+        together = torch.func.vmap(push)(*rows)
         single = [push(*(r[row] for r in rows)) for row in range(ROWS)]
     except Exception as error:
-        yield case.told(f"forward mode does not run under vmap: {type(error).__name__}: {str(error).splitlines()[0]}")
+        text = str(error).splitlines()[0]
+        yield case.told(f"forward mode does not run under vmap: {type(error).__name__}: {text}", name=VMAP)
         return
     for row in range(ROWS):
         for i, (a, b) in enumerate(zip(together, single[row])):
             if not _near(a[row], b, [b]):
-                yield case.told(f"under vmap, forward mode gives another derivative of output {i}")
+                yield case.told(f"under vmap, forward mode gives another derivative of output {i}", name=VMAP)
                 return
 
 

@@ -33,9 +33,15 @@ class _Runner:
     """Runs one node, and compares what comes back with what came at first."""
 
     def __init__(
-        self, implementation: Implementation, node: Node, bound: Callable[[Tensor, int], float], takes_all: bool
+        self,
+        implementation: Implementation,
+        node: Node,
+        bound: Callable[[Tensor, int], float],
+        takes_all: bool,
+        draws: bool,
     ) -> None:
-        self.implementation, self.node, self.bound, self.takes_all = implementation, node, bound, takes_all
+        self.implementation, self.node, self.bound = implementation, node, bound
+        self.takes_all, self.draws = takes_all, draws
 
     def forward(self, given: Given) -> Pass:
         inputs = tuple(given.inputs.values())
@@ -77,6 +83,7 @@ def misbehaviour(
     given: Given,
     bound: Callable[[Tensor, int], float],
     takes_all: bool = True,
+    draws: bool = False,
 ) -> Misbehaviour | None:
     """Run a node alone in every way that must not matter, and say what did; None: nothing.
 
@@ -90,8 +97,10 @@ def misbehaviour(
         How far rounding may move a gradient, at a glance or more closely.
     takes_all
         Whether it must take other numbers of the same kind, too; a stranger's function may refuse them.
+    draws
+        Whether it draws random numbers, perhaps in the order in which its inputs lie in memory.
     """
-    runner = _Runner(implementation, node, bound, takes_all)
+    runner = _Runner(implementation, node, bound, takes_all, draws)
     with np.errstate(all="ignore"):
         try:
             first = _Once(runner, given)
@@ -189,16 +198,17 @@ def _other(x: Array) -> Array:
 def _laid_out(first: _Once) -> str | None:
     """It fails on arrays that are read-only or not contiguous"""
     runner, given = first.runner, first.given
-    if runner.differs(runner.run(given.changed(_strided, _strided)), first.wanted) is None:
+    ahead = _copy if runner.draws else _strided
+    if runner.differs(runner.run(given.changed(ahead, _strided)), first.wanted) is None:
         return None
     for what, laid in (
-        ("gradient of the output", given.changed(_copy, _strided)),
-        ("inputs and parameters", given.changed(_strided, _copy)),
-        ("arrays", given.changed(_strided, _strided)),
+        ("gradient of the output lies", given.changed(_copy, _strided)),
+        ("inputs and parameters lie", given.changed(ahead, _copy)),
+        ("arrays lie", given.changed(ahead, _strided)),
     ):
         differs = runner.differs(runner.run(laid), first.wanted)
         if differs:
-            return f"the {differs} depends on how the {what} lies in memory"
+            return f"the {differs} depends on how the {what} in memory"
     return None
 
 

@@ -25,6 +25,7 @@ from reference.differences import (
     finite_difference,
 )
 from reference.run import Array, is_numeric
+from reference.steps import CONFIRMED
 from reports import TensorAgreement
 
 COORDINATES = 4096
@@ -205,6 +206,7 @@ def differentiated(
     together: bool = True,
     expected: Mapping[Tensor, Array] | None = None,
     work: float = inf,
+    enough: float = CONFIRMED,
 ) -> dict[Tensor, Derivative]:
     """Differentiate a forward along the coordinates of some of its arrays.
 
@@ -223,6 +225,8 @@ def differentiated(
     work
         How many numbers may go through the forward, roughly: where all coordinates would be more, fewer are drawn of
         arrays that are sampled anyway, and longdouble, which is slow, is used for a sixteenth of that only.
+    enough
+        How sharp a difference must be to confirm what is expected.
     """
     size = sum(x.size for x in forward.every.values()) + sum(c.size for c in forward.cotangents.values())
     most = int(min(max(work / max(size, 1), FEWEST), COORDINATES))
@@ -235,7 +239,7 @@ def differentiated(
     if found is None:
         note = "the forward is not complex-clean, as it claims: central differences instead" if claims_clean else ""
         wanted = {key: (expected or {}).get(name) for key, name in names.items()}
-        found = _by_central_differences(forward, real, samples, note, wanted, fast) if samples else {}
+        found = _by_central_differences(forward, real, samples, note, wanted, fast, enough) if samples else {}
         found |= {key: _along_parts(forward, key, names[key], each=True) for key in parted}
     return {name: found[key] for key, name in names.items()}
 
@@ -261,6 +265,7 @@ def _by_central_differences(
     note: str,
     expected: Mapping[str | int, Array | None],
     fast: bool,
+    enough: float,
 ) -> dict[str | int, Derivative]:
     found, precise = {}, not fast and forward.precise()
     for key, (at, signs) in samples.items():
@@ -270,8 +275,8 @@ def _by_central_differences(
         if claimed is not None and claimed.shape == x.shape and claimed.dtype.kind == "f":
             flat = claimed.reshape(-1).astype(np.float64)
             by_each, along = flat[at], signs @ flat
-        coordinates = finite_difference(forward.moving(key), x, units, by_each)
-        directions = finite_difference(forward.moving(key), x, rows, along)
+        coordinates = finite_difference(forward.moving(key), x, units, by_each, enough)
+        directions = finite_difference(forward.moving(key), x, rows, along, enough)
         found[key] = Derivative(at, coordinates, signs, directions, x.shape, note)
     return found
 

@@ -21,6 +21,9 @@ CERTAIN, VAGUE = 0.1, 1e-3
 """A bound above the first share of a tensor's scale leaves it no certain digit; one below the second share of the terms
 that cancelled in it says that it is zero but for rounding."""
 
+COARSE = 64.0
+"""Units of rounding that are judged in any dtype: bfloat16 has no digit to be certain of, but a sign and a size."""
+
 GROSS = 8.0
 """Where no digit is certain, the bound may be too small by so much, for it takes the network for linear; no more."""
 
@@ -81,7 +84,7 @@ def judged(
     vanishing = widest > CERTAIN * own and (widest <= VAGUE * terms or tiny)
     scale = terms if vanishing else own
     note = AT_A_KINK if jumping else "zero but for rounding" if vanishing and own else ""
-    uncertain = not vanishing and widest > CERTAIN * scale and scale > 0
+    uncertain = not vanishing and widest > max(CERTAIN, COARSE * precision(dtype).eps) * scale and scale > 0
     result = measure(
         got,
         want,

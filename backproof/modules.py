@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -158,6 +159,9 @@ def _with_second_order(agreement: Agreement, subject: Tensors, case: Case) -> Ag
         for t in found.tensors
     )
     wrong = not found.agrees
+    diagnosis = re.sub(r"\b(gradient of|input) (\d+)\b", lambda m: f"{m[1]} {names_of[m[2]]}", found.diagnosis or "")
+    if found.disagreements and all(t.got is None and t.note.startswith("missing") for t in found.disagreements):
+        diagnosis = "nothing comes back through backward: it cannot be differentiated again (once_differentiable?)"
     return replace(
         agreement,
         tensors=(*agreement.tensors, *tensors),
@@ -165,6 +169,6 @@ def _with_second_order(agreement: Agreement, subject: Tensors, case: Case) -> Ag
         culprit=case.node.name if wrong else None,
         op=case.node.op if wrong else None,
         fault="backward" if wrong else None,
-        diagnosis=f"of second order, {found.diagnosis}" if found.diagnosis else None,
+        diagnosis=f"of second order, {diagnosis}" if diagnosis else None,
         failure=f"of second order, {found.failure}" if found.failure else None,
     )

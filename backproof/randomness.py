@@ -31,6 +31,15 @@ class Held:
         if self.numpy_too:
             self._generator.state = self._numpy
 
+    def drawn(self) -> bool:
+        """Whether anyone has drawn from them since they were put back."""
+        cpu = not torch.equal(torch.get_rng_state(), self._torch)
+        cuda = [not torch.equal(now, before) for now, before in zip(self._cuda_now(), self._cuda)]
+        return cpu or any(cuda) or random.getstate() != self._python or self.overlooked()
+
+    def _cuda_now(self) -> list[torch.Tensor]:
+        return torch.cuda.get_rng_state_all() if self._cuda else []
+
     def overlooked(self) -> bool:
         """Whether NumPy's generator has moved, and nobody put it back."""
         now, before = self._generator.state, self._numpy

@@ -28,6 +28,7 @@ from backproof.running import ImplementationFailed, WrongArray, call, go_back
 from reference import Node, Tensor
 from reference.architecture import SCHEMA
 from reference.run import Array, is_numeric, magnitude
+from reference.steps import CONFIRMED
 from reports import Agreement, TensorAgreement, diagnose
 from reports.agreement import Fault, Verdict
 from reports.precision import precision
@@ -177,6 +178,7 @@ class Check:
         self.outputs: tuple[Array, ...] = ()
         self.dtype = _coarsest(case, ())
         self.derivatives: dict[Tensor, Derivative] = {}
+        self._draws = False
 
     def agreement(self) -> Agreement:
         """Run everything."""
@@ -218,6 +220,7 @@ class Check:
     def _tensors(self) -> Iterator[TensorAgreement]:
         case = self.case
         done = case.run(case.given)
+        self._draws = case.subject.randomness.drawn()
         self.outputs = tuple(y.copy() for y in done.outputs)
         flowing = case.subject.flowing(self.outputs)
         if not any(flowing):
@@ -315,7 +318,8 @@ class Check:
     def differentiate(self, clean: bool) -> dict[Tensor, Derivative]:
         """Differentiate the forward, in the wider dtype if there is one."""
         forward = Alone(self.case.subject, self.case.node, self.wide)
-        return differentiated(forward, self.case.names, clean, expected=self.noise.exact, work=WORK)
+        enough = max(CONFIRMED, precision(self.dtype).eps / 8)
+        return differentiated(forward, self.case.names, clean, expected=self.noise.exact, work=WORK, enough=enough)
 
     def _gradients(self, got: Mapping[Tensor, Array]) -> Iterator[TensorAgreement]:
         clean = self.case.subject.clean
@@ -366,7 +370,7 @@ class Check:
                 what = f"the gradient of {case.labels(name)['name']}"
                 yield case.told(f"backward is not deterministic: run again, {what} differs by {far:.2g}")
                 return
-        found = misbehaviour(case.subject, case.node, case.given, self.bound, takes_all=False)
+        found = misbehaviour(case.subject, case.node, case.given, self.bound, takes_all=False, draws=self._draws)
         yield case.told(found.words if found else "", verdict="disagree" if found else "agree")
 
     def _blame(self, tensors: tuple[TensorAgreement, ...]) -> tuple[Fault | None, str | None]:
@@ -374,7 +378,7 @@ class Check:
         gradients = [t for t in wrong if t.against == DIFFERENCES and t.kind in ("parameter", "input")]
         behaviour = next((t for t in wrong if t.kind == "behaviour"), None)
         if behaviour and not gradients:
-            return "state", behaviour.note
+            return None if behaviour.name else "state", behaviour.note
         if gradients:
             return "backward", explain(self, [n for n in self.derivatives if self._among(n, gradients)])
         if not wrong:

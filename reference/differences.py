@@ -16,7 +16,7 @@ from typing import TypeAlias
 import numpy as np
 
 from reference.run import Array
-from reference.steps import NODES, Shifted, Stencil, search
+from reference.steps import CONFIRMED, NODES, Shifted, Stencil, search
 
 Terms: TypeAlias = Callable[[Array], Array]
 
@@ -79,6 +79,7 @@ def finite_difference(
     x: Array,
     directions: Iterable[Array] | None = None,
     expected: Iterable[float] | None = None,
+    enough: float = CONFIRMED,
 ) -> Estimate:
     """Differentiate along directions, by default along every coordinate of ``x``.
 
@@ -86,7 +87,8 @@ def finite_difference(
     moved and from what was found at the steps before. The bound is the last extrapolation's change, plus what rounding
     can do in the dtype in which the terms come (float32, float64, longdouble), plus the noise that was seen. It
     is infinite where nothing is known: at a jump, beside NaN, where the function is noise. One step is enough where it
-    confirms what is ``expected`` along a direction, from somebody who did not look at the function.
+    confirms what is ``expected`` along a direction, from somebody who did not look at the function,
+    with a bound of ``enough`` times the terms of the derivative.
 
     Source: Richardson, Phil. Trans. R. Soc. A 226 (1927).
     """
@@ -96,7 +98,7 @@ def finite_difference(
         typical = float(np.median(sizes)) if sizes.size else 1.0
         along = _units(x) if directions is None else directions
         said = repeat(None) if expected is None else map(float, expected)
-        found = [_along(function, x, here, d, typical, one) for d, one in zip(along, said)]
+        found = [_along(function, x, here, d, typical, one, enough) for d, one in zip(along, said)]
     columns = np.array(found, dtype=np.float64).reshape(-1, 5).T
     shape = x.shape if directions is None else (-1,)
     return Estimate(*(column.reshape(shape) for column in columns))
@@ -111,7 +113,7 @@ def _units(x: Array) -> Iterator[Array]:
 
 
 def _along(
-    function: Terms, x: Array, here: Array, direction: Array, typical: float, expected: float | None
+    function: Terms, x: Array, here: Array, direction: Array, typical: float, expected: float | None, enough: float
 ) -> tuple[float, float, float, float, float]:
     """Return the fields of an estimate along one direction."""
     if not direction.any():
@@ -124,9 +126,9 @@ def _along(
     if here.size > MANY:
         still, hidden = _still(shifted, here, x, direction, typical)
     if still is not None:
-        best = _searched(partial(_some, shifted, ~still), here[~still], x, direction, typical, expected)
+        best = _searched(partial(_some, shifted, ~still), here[~still], x, direction, typical, expected, enough)
     else:
-        best = _searched(shifted, here, x, direction, typical, expected)
+        best = _searched(shifted, here, x, direction, typical, expected, enough)
     if best is None:
         return np.nan, np.inf, np.nan, np.nan, np.nan
     lower, upper = float(best.lower.sum()), float(best.upper.sum())
@@ -193,7 +195,13 @@ def _some(shifted: Shifted, which: Array, t: float) -> Array:
 
 
 def _searched(
-    shifted: Shifted, here: Array, x: Array, direction: Array, typical: float, expected: float | None = None
+    shifted: Shifted,
+    here: Array,
+    x: Array,
+    direction: Array,
+    typical: float,
+    expected: float | None = None,
+    enough: float = CONFIRMED,
 ) -> Stencil | None:
     """Look for steps along a direction; None where nothing can be known."""
     longest = float(np.abs(direction).max(initial=0.0))
@@ -210,6 +218,7 @@ def _searched(
         unit=unit,
         finest=64 * float(np.finfo(x.dtype).eps) * moving / longest,
         expected=expected,
+        enough=enough,
     )
 
 

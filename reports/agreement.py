@@ -99,7 +99,8 @@ class TensorAgreement:
         if self.against.startswith(SECOND_ORDER):
             what = {"parameter": f" of {self.name}", "input": f" of input {self.name}"}.get(self.kind, "")
             return f"{self.node or 'the whole network'}: second derivative{what}"
-        words = {"parameter": "gradient of", "input": "gradient of input", "update": "new"}
+        numbered = "gradient of" if self.name == "input" else "gradient of input"
+        words = {"parameter": "gradient of", "input": numbered, "update": "new"}
         return f"{self.node}: {words.get(self.kind, self.kind)} {self.name}"
 
 
@@ -172,9 +173,8 @@ class Agreement:
     @property
     def _subject(self) -> str:
         """What ran on what: an architecture, or a function on arrays of these shapes."""
-        nodes, inputs = self.architecture["nodes"], self.architecture["inputs"]
-        if [node["op"] for node in nodes] == [self.implementation]:
-            given = ", ".join(f"{i['name']} {tuple(i['shape'])}" for i in inputs)
+        if [node.get("op") for node in self.architecture["nodes"]] == [self.implementation]:
+            given = ", ".join(f"{i['name']} {tuple(i['shape'])}" for i in self.architecture["inputs"])
             return f"{self.implementation}({given}) in {self.dtype}"
         return f"{self.implementation} on architecture {self.digest[:12]} in {self.dtype}"
 
