@@ -10,8 +10,8 @@ import torch
 from torch import Tensor as TorchTensor
 from torch.autograd import forward_ad
 
+from backproof.case import Case
 from backproof.judging import judged, rounding
-from backproof.single import Case
 from backproof.tensors import Tensors, as_array
 from reference.differences import derivative_of_each
 from reference.run import Array, magnitude

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from backproof.alone import Given
+from backproof.case import Case, Malformed, Subject
 from backproof.implementations import Pass
-from backproof.single import Case, Malformed, Subject, checked
+from backproof.single import checked
 from reference import Node, Tensor
 from reference.run import Array, is_numeric
 from reports import Agreement

@@ -12,9 +12,10 @@ from torch import Tensor as TorchTensor
 
 from backproof import autograd_modes
 from backproof.alone import Given
+from backproof.case import Case, cotangent
 from backproof.checking import seed_of
 from backproof.randomness import Held
-from backproof.single import Case, checked, cotangent
+from backproof.single import checked
 from backproof.tensors import Tensors, as_array
 from reports import Agreement
 from reports.agreement import SECOND_ORDER

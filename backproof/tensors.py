@@ -13,9 +13,9 @@ from torch.func import functional_call
 from torch.nn.parameter import is_lazy
 from torch.utils import _pytree as pytree
 
+from backproof.case import Case, Malformed, Subject
 from backproof.checking import arguments_of, called
 from backproof.implementations import Pass
-from backproof.single import Case, Malformed, Subject
 from reference import Node, Tensor
 from reference.gradients import dense
 from reference.run import Array
@@ -70,6 +70,7 @@ class Tensors(Subject):
         self.parameters = {name: as_array(p) for name, p in trained.items()}
         self.inputs = {name: as_array(x) for name, x in tensors.items()}
         self._carries: tuple[bool, ...] = ()
+        self.dtype = next((NAMES[kind] for kind in self.kinds.values() if kind in NAMES), None)
 
     def flowing(self, outputs: tuple[Array, ...]) -> tuple[bool, ...]:
         """Those that require a gradient; if none does, all that could."""
