@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -151,8 +152,10 @@ def batched_forward(subject: Tensors, case: Case) -> Iterator[TensorAgreement]:
         return torch.func.jvp(lambda *moved: subject.call({**tensors, **dict(zip(names, moved))}), here, tangents)[1]
 
     try:
-        together = torch.func.vmap(push)(*rows)
-        single = [push(*(r[row] for r in rows)) for row in range(ROWS)]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own, of how it decomposes
+            together = torch.func.vmap(push)(*rows)
+            single = [push(*(r[row] for r in rows)) for row in range(ROWS)]
     except Exception as error:
         text = str(error).splitlines()[0]
         yield case.told(f"forward mode does not run under vmap: {type(error).__name__}: {text}", name=VMAP)

@@ -56,7 +56,7 @@ class Check:
     def __init__(self, case: Case) -> None:
         self.case = case
         self.outputs: tuple[Array, ...] = ()
-        self.dtype = _coarsest(case, ())
+        self.dtype = case.subject.dtype or _coarsest(case, ())
         self.derivatives: dict[Tensor, Derivative] = {}
         self._draws = False
 

@@ -93,8 +93,11 @@ def as_module(architecture: Architecture, values: Values, dtype: torch.dtype) ->
     torch.manual_seed(architecture.seed)
     layer = getattr(torch.nn, node.op)(**constructor_arguments(node.op, node.arguments, torch.tensor, _no_layer))
     module = layer.train(architecture.training).to(dtype)
-    tensors = map(torch.from_numpy, _taken(architecture, values))
-    return check_module(module, *(x.to(dtype) if x.is_floating_point() else x for x in tensors), raise_exception=False)
+    tensors = [torch.from_numpy(x) for x in _taken(architecture, values)]
+    tensors = [x.to(dtype) if x.is_floating_point() else x for x in tensors]
+    states = node.op in ("LSTM", "LSTMCell") and len(tensors) == 3
+    given = (tensors[0], tuple(tensors[1:])) if states else tuple(tensors)
+    return check_module(module, *given, raise_exception=False)
 
 
 def _taken(architecture: Architecture, values: Values) -> list[Array]:
