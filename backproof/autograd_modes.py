@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -152,8 +153,7 @@ def batched_forward(subject: Tensors, case: Case) -> Iterator[TensorAgreement]:
         return torch.func.jvp(lambda *moved: subject.call({**tensors, **dict(zip(names, moved))}), here, tangents)[1]
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # PyTorch's own, of how it decomposes
+        with _quiet():
             together = torch.func.vmap(push)(*rows)
             single = [push(*(r[row] for r in rows)) for row in range(ROWS)]
     except Exception as error:
@@ -167,9 +167,17 @@ def batched_forward(subject: Tensors, case: Case) -> Iterator[TensorAgreement]:
                 return
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without PyTorch's warnings of how it decomposes operations itself."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
 def _pushed(subject: Tensors, case: Case, along: Mapping[str, Array]) -> list[Array | None]:
     tensors = subject.tensors({**case.given.parameters, **case.given.inputs}, gradients=False)
-    with forward_ad.dual_level():
+    with _quiet(), forward_ad.dual_level():
         duals = {n: forward_ad.make_dual(x, _as(x, along[n])) if n in along else x for n, x in tensors.items()}
         found = [forward_ad.unpack_dual(y).tangent for y in subject.call(duals)]
         return [None if y is None else as_array(y) for y in found]

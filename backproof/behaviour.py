@@ -198,13 +198,13 @@ def _other(x: Array) -> Array:
 def _laid_out(first: _Once) -> str | None:
     """It fails on arrays that are read-only or not contiguous"""
     runner, given = first.runner, first.given
-    ahead = _copy if runner.draws else strided
-    if runner.differs(runner.run(given.changed(ahead, strided)), first.wanted) is None:
+    ahead = _copy if runner.draws else _strided
+    if runner.differs(runner.run(given.changed(ahead, _strided)), first.wanted) is None:
         return None
     for what, laid in (
-        ("gradient of the output lies", given.changed(_copy, strided)),
+        ("gradient of the output lies", given.changed(_copy, _strided)),
         ("inputs and parameters lie", given.changed(ahead, _copy)),
-        ("arrays lie", given.changed(ahead, strided)),
+        ("arrays lie", given.changed(ahead, _strided)),
     ):
         differs = runner.differs(runner.run(laid), first.wanted)
         if differs:
@@ -212,7 +212,7 @@ def _laid_out(first: _Once) -> str | None:
     return None
 
 
-def strided(array: Array) -> Array:
+def _strided(array: Array) -> Array:
     """The same numbers, spread out in memory with the axes in reverse, and read-only."""
     spread: Any = np.full([2 * n for n in array.shape[::-1]], 7, array.dtype).T
     view = spread[(*(slice(None, None, 2) for _ in array.shape), ...)]

@@ -8,7 +8,6 @@ from functools import cached_property, partial
 import numpy as np
 
 from backproof.alone import Given
-from backproof.behaviour import strided
 from reference import Perturbation, Tensor
 from reference.run import Array, magnitude
 from reference.sensitivity import GLANCE, LOOK, MANY, NEAR, PROBE, QUICK
@@ -75,10 +74,7 @@ class Noise:
     @cached_property
     def _thorough(self) -> dict[Tensor, float]:
         nearby = (self._beside(QUICK, *(_near(given, phase) for given in (self.wide, self.own))) for phase in MANY[::4])
-        found = [self._quick, *self._beside(MANY, self.wide, self.own), *(m for some in nearby for m in some)]
-        # What is exactly zero in one order of additions need not be in another.
-        laid = self._moved((Perturbation(self.eps, phase) for phase in QUICK), self.own, strided)
-        return _largest([*found, *laid])
+        return _largest([self._quick, *self._beside(MANY, self.wide, self.own), *(m for some in nearby for m in some)])
 
     def _beside(self, phases: Iterable[float], wide: Given, own: Given) -> Iterator[dict[Tensor, float]]:
         """Disturb by little enough to be linear, and by one unit, which shows what is rounded inside."""
@@ -111,17 +107,10 @@ class Noise:
             found[name] = largest if np.any(far) or not magnitude(array) else 0.0
         return found
 
-    def _moved(
-        self, disturbances: Iterable[Perturbation], given: Given, laid: Callable[[Array], Array] = np.asarray
-    ) -> Iterator[dict[Tensor, float]]:
-        known = {id(self.own): self.here, id(self.wide): self.exact} if laid is np.asarray else {}
-        base = known.get(id(given)) or self._gradients(given.changed(laid, laid))
+    def _moved(self, disturbances: Iterable[Perturbation], given: Given) -> Iterator[dict[Tensor, float]]:
+        base = self.here if given is self.own else self.exact if given is self.wide else self._gradients(given)
         for disturbance in disturbances:
-
-            def changed(array: Array, disturb: Callable[[Array], Array] = disturbance.array) -> Array:
-                return laid(disturb(array))
-
-            found = self._gradients(given.changed(changed, changed))
+            found = self._gradients(given.changed(disturbance.array, disturbance.array))
             yield {
                 name: magnitude(np.asarray(found[name]) - array) / disturbance.size
                 for name, array in base.items()
