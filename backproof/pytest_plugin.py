@@ -17,7 +17,7 @@ from backproof.listening import heard_by
 
 if TYPE_CHECKING:
     from backproof.gathering import Gathered
-    from reports import Summary
+    from reports import Agreement, Summary
 
 DTYPES = ("float64", "float32")
 EXAMPLES = 100
@@ -340,3 +340,33 @@ def backproof_verify(request: pytest.FixtureRequest) -> Callable[..., Summary]:
         return verified
 
     return verify
+
+
+@pytest.fixture
+def backproof_check() -> Callable[..., Agreement]:
+    """Check one hand-written backward against differences of its own forward; raises DisagreementError.
+
+    ``backproof_check(forward, inputs, ...)`` takes what ``backproof.check_gradients`` takes. For a module, an
+    autograd.Function or a function of tensors ``backproof_check(module, *inputs, ...)`` takes what
+    ``backproof.check_module`` takes.
+    """
+
+    def check(what: Any, *inputs: Any, **options: Any) -> Agreement:
+        __tracebackhide__ = True
+        import torch
+
+        from backproof import check_gradients, check_module
+        from reports import DisagreementError
+
+        of_torch = isinstance(what, torch.nn.Module) or (
+            isinstance(what, type) and issubclass(what, torch.autograd.Function)
+        )
+        tensors = of_torch or any(isinstance(x, torch.Tensor) for x in inputs)
+        agreement: Agreement = (check_module if tensors else check_gradients)(
+            what, *inputs, **options, raise_exception=False
+        )
+        if not agreement.agrees:
+            raise DisagreementError(str(agreement))
+        return agreement
+
+    return check

@@ -349,7 +349,9 @@ def _op_in_words(node: Mapping[str, Any]) -> str:
 def sentence(document: Mapping[str, Any]) -> str:
     """Say the result in one sentence."""
     count, name = document["architectures"], document["implementation"]
-    networks = f"{count} random architecture{'' if count == 1 else 's'}"
+    against = document["against"]
+    alone = bool(against) and not any(pair.startswith("autograd") for pair in against)
+    networks = f"{count} {'check' if alone else 'random architecture'}{'' if count == 1 else 's'}"
     saved = len({result["digest"] for result in document["corpus"]} - {""})
     if saved:
         networks += f" and {saved} saved one{'' if saved == 1 else 's'}"
@@ -357,8 +359,9 @@ def sentence(document: Mapping[str, Any]) -> str:
         blamed = sorted({failure["op"] for failure in document["failures"] if failure["op"]})
         wrong = f": {', '.join(blamed)}" if blamed else ""
         names = sorted({failure["implementation"] for failure in document["failures"]})
+        whom = "finite differences of its own forward" if alone else "PyTorch"
         name, disagree = ", ".join(names), "disagree" if len(names) > 1 else "disagrees"
-        what = "raised on" if document["crashed"] == document["failed"] else f"{disagree} with PyTorch on"
+        what = "raised on" if document["crashed"] == document["failed"] else f"{disagree} with {whom} on"
         wrongs = len({failure["digest"] for failure in document["failures"]})
         more = "at least " if document["failed"] > len(document["failures"]) else ""
         return f"{name} {what} {more}{wrongs} of {networks}{wrong}."
@@ -366,4 +369,6 @@ def sentence(document: Mapping[str, Any]) -> str:
         return f"{name}: nothing was verified."
     digits = [f"{least:.1f} in {dtype}" for dtype, least in document["worst_digits"].items() if least is not None]
     least = f"; fewest digits: {', '.join(digits)}" if digits else ""
-    return f"{name} agrees with PyTorch autograd and with finite differences on {networks}{least}."
+    whom = "finite differences of its own forward" if alone else "PyTorch autograd and with finite differences"
+    agree = "agree" if ", " in name else "agrees"
+    return f"{name} {agree} with {whom} on {networks}{least}."
