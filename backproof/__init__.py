@@ -9,8 +9,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from backproof.checking import check_gradients
     from backproof.generator import architectures, random_architecture
     from backproof.implementations import Implementation, NumPyImplementation, Pass, TorchImplementation
+    from backproof.modules import check_module
     from backproof.verification import verify
     from backproof.witnesses import Unsupported
     from reference import Architecture, ArchitectureError, Input, Node
@@ -27,6 +29,8 @@ __all__ = [
     "TorchImplementation",
     "Unsupported",
     "architectures",
+    "check_gradients",
+    "check_module",
     "random_architecture",
     "verify",
 ]
@@ -42,6 +46,8 @@ _HOME = {
     "TorchImplementation": "backproof.implementations",
     "Unsupported": "backproof.witnesses",
     "architectures": "backproof.generator",
+    "check_gradients": "backproof.checking",
+    "check_module": "backproof.modules",
     "random_architecture": "backproof.generator",
     "verify": "backproof.verification",
 }

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import TypeAlias, TypeVar
 
 import numpy as np
 
-from backproof.implementations import Completed, Pass
+from backproof.implementations import Implementation, Pass
 from backproof.running import ImplementationFailed, WrongArray, call
 from reference import Node, Reference
 from reference.differences import Terms
@@ -23,22 +24,78 @@ BESIDE = 2.0**-30
 """So far from a point lies what is beside it."""
 
 
+def called(name: str) -> str:
+    """Say which input, by its number where a node of an architecture runs alone."""
+    own = name.rpartition("_input")[2]
+    return own if own == "input" else f"input {own}"
+
+
+@dataclass(frozen=True)
+class Given:
+    """What one node is given: parameters, inputs by name, the gradient of each output (None: none flows), and noise."""
+
+    parameters: Mapping[str, Array]
+    inputs: Mapping[str, Array]
+    cotangents: tuple[Array | None, ...]
+    noise: tuple[Array, ...] = ()
+    training: bool = True
+    seed: int = 0
+
+    @classmethod
+    def of(cls, node: Node, alone: Reference) -> Given:
+        """What the reference of a node alone runs on."""
+        values, architecture = alone.values, alone.twin.architecture
+        flowing = {int(end.rpartition(".")[2]): c for end, c in values.cotangents.items()}
+        return cls(
+            values.parameters[node.name],
+            values.inputs,
+            tuple(flowing.get(i) for i in range(len(architecture.outputs))),
+            values.noise.get(node.name, ()),
+            architecture.training,
+            architecture.seed,
+        )
+
+    def arrays(self) -> Iterator[tuple[str, Array]]:
+        """Yield all of them, by what they are called."""
+        yield from self.parameters.items()
+        yield from ((called(name), x) for name, x in self.inputs.items())
+        yield from ((f"the gradient of output {i}", c) for i, c in enumerate(self.cotangents) if c is not None)
+
+    def changed(self, forward: Callable[[Array], Array], back: Callable[[Array], Array]) -> Given:
+        """Return the same with a function applied to all that goes forward, and one to what comes back."""
+        return replace(
+            self,
+            parameters={name: forward(array) for name, array in self.parameters.items()},
+            inputs={name: forward(x) for name, x in self.inputs.items()},
+            cotangents=tuple(None if c is None else back(c) for c in self.cotangents),
+        )
+
+
 class Alone:
     """The forward of one node on its own values, as a function of one of its arrays at a time."""
 
-    def __init__(self, implementation: Completed, node: Node, alone: Reference) -> None:
+    def __init__(self, implementation: Implementation, node: Node, given: Given) -> None:
         self.implementation, self.node = implementation, node
-        self.training = alone.twin.architecture.training
-        self.seed = alone.twin.architecture.seed
-        self.noise = alone.values.noise.get(node.name, ())
-        self.cotangents = {int(r.rpartition(".")[2]): c for r, c in alone.values.cotangents.items()}
-        self.parameters = dict(alone.values.parameters[node.name])
-        self.inputs = dict(enumerate(alone.values.inputs.values()))
+        self.training, self.seed, self.noise = given.training, given.seed, given.noise
+        self.cotangents = {i: c for i, c in enumerate(given.cotangents) if c is not None}
+        self.parameters = dict(given.parameters)
+        self.inputs = dict(enumerate(given.inputs.values()))
 
     def terms(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Array:
         """The outputs times their cotangents: their sum is what backward differentiates."""
-        done = self._run(parameters, inputs)
-        return np.concatenate([_product(c, done.outputs[i]).reshape(-1) for i, c in self.cotangents.items()])
+        outputs = self._run(parameters, inputs).outputs
+        shapes = {i: outputs[i].shape if i < len(outputs) else None for i in self.cotangents}
+        for i, c in self.cotangents.items():
+            if shapes[i] != c.shape:
+                raise WrongArray(self.node, "output", str(i), f"has shape {shapes[i]} elsewhere, here {c.shape}")
+        terms = np.concatenate([_product(c, outputs[i]).reshape(-1) for i, c in self.cotangents.items()])
+        return terms if self._used is None else np.asarray(terms[self._used])
+
+    @cached_property
+    def _used(self) -> Array | None:
+        """All terms but those whose cotangent is 0, for the output may be infinite there; None: all."""
+        used = np.concatenate([np.ravel(c != 0) for c in self.cotangents.values()])
+        return None if used.all() else used
 
     def _run(self, parameters: Mapping[str, Array], inputs: Mapping[int, Array]) -> Pass:
         # Copies, for an implementation that writes into what it is given is to be found out, not to spoil the numbers.
@@ -46,10 +103,15 @@ class Alone:
         given = tuple(map(_copied, inputs.values()))
         return call(self.implementation, self.node, own, given, self.training, self.noise)
 
+    @property
+    def every(self) -> dict[str | int, Array]:
+        """All its arrays."""
+        every: list[tuple[str | int, Array]] = [*self.parameters.items(), *self.inputs.items()]
+        return dict(every)
+
     def floating(self) -> dict[str | int, Array]:
         """Its real arrays."""
-        every: list[tuple[str | int, Array]] = [*self.parameters.items(), *self.inputs.items()]
-        return {key: array for key, array in every if array.dtype.kind == "f"}
+        return {key: array for key, array in self.every.items() if array.dtype.kind == "f"}
 
     def of(self, given: Mapping[str | int, Array]) -> Array:
         """The terms of other arrays than its own."""
@@ -59,8 +121,14 @@ class Alone:
         )
 
     def moving(self, key: str | int) -> Terms:
-        """The terms as a function of one array."""
-        return partial(self._moved, key)
+        """The terms as a function of one array; beyond what the forward takes there is no value."""
+        return lambda z: self._defined(partial(self._moved, key, z)) if z.dtype.kind == "f" else self._moved(key, z)
+
+    def _defined(self, terms: Callable[[], Array]) -> Array:
+        try:
+            return terms()
+        except (ImplementationFailed, WrongArray):  # a variance below 0, say
+            return np.full(sum(int(np.count_nonzero(c)) for c in self.cotangents.values()), np.nan)
 
     def _moved(self, key: str | int, z: Array) -> Array:
         """All run in longdouble where ``z`` does."""
@@ -71,18 +139,11 @@ class Alone:
 
     def moving_parts(self, key: str | int) -> Terms:
         """The terms as a function of the real and imaginary parts of one array, along a last axis."""
-        return lambda z: self._moved(key, z[..., 0] + 1j * z[..., 1])
+        return lambda z: self._defined(partial(self._moved, key, z[..., 0] + 1j * z[..., 1]))
 
     def all_moving(self, directions: Mapping[str | int, Array]) -> Terms:
         """The terms as a function of one distance, by which all arrays move along their directions."""
-
-        def moved(t: Array) -> Array:
-            try:
-                return self.terms(*self._at(float(t[0]), directions))
-            except ImplementationFailed:  # beyond what it takes (a variance below 0) there is no value
-                return np.full(sum(c.size for c in self.cotangents.values()), np.nan)
-
-        return moved
+        return lambda t: self._defined(lambda: self.terms(*self._at(float(t[0]), directions)))
 
     def _at(
         self, distance: float, directions: Mapping[str | int, Array]

@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from reference import Input, Node, Perturbation, Reference, Tensor, Twin, Values
-from reference.ops import parameters_of, torch_layers
+from reference.ops import is_op, parameters_of, torch_layers
 from reference.run import Array
 from reports.evidence import Alternative, Family
 
@@ -41,7 +41,9 @@ BLOCKS = ("groups", "num_groups", "num_heads")
 
 
 def settings(node: Node) -> dict[str, Any]:
-    """Constructor arguments of a node, torch's defaults included."""
+    """Constructor arguments of a node, torch's defaults included; a stranger's function has none."""
+    if not is_op(node.op):
+        return dict(node.arguments)
     defaults = {name: p.default for name, p in parameters_of(node.op).items() if p.default is not p.empty}
     return {**defaults, **node.arguments}
 

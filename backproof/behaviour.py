@@ -6,17 +6,18 @@ twice. So each node runs alone, in every way that its numbers must not depend on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from backproof.implementations import Completed, Pass
+from backproof.alone import Given, called
+from backproof.implementations import Implementation, Pass
 from backproof.judging import within
-from backproof.running import ImplementationFailed, call, cast, go_back
-from reference import Node, Reference, Tensor
+from backproof.running import ImplementationFailed, WrongArray, call, go_back
+from reference import Node, Tensor
 from reference.run import Array, is_numeric
 from reference.sensitivity import LOOKS
 
@@ -31,58 +32,47 @@ class Misbehaviour(NamedTuple):
     spoils: bool
 
 
-@dataclass(frozen=True)
-class _Given:
-    """What a node is given: parameters, inputs, and the gradients of its outputs."""
-
-    parameters: Mapping[str, Array]
-    inputs: tuple[Array, ...]
-    cotangents: tuple[Array | None, ...]
-
-    def arrays(self) -> Iterator[tuple[str, Array]]:
-        yield from self.parameters.items()
-        yield from ((f"input {i}", x) for i, x in enumerate(self.inputs))
-        yield from ((f"the gradient of output {i}", c) for i, c in enumerate(self.cotangents) if c is not None)
-
-    def changed(self, forward: Callable[[Array], Array], back: Callable[[Array], Array]) -> _Given:
-        """Return the same with a function applied to all that goes forward, and one to what comes back."""
-        return _Given(
-            {name: forward(array) for name, array in self.parameters.items()},
-            tuple(forward(x) for x in self.inputs),
-            tuple(None if c is None else back(c) for c in self.cotangents),
-        )
-
-
 class _Runner:
     """Runs one node, and compares what comes back with what came at first."""
 
     def __init__(
-        self, implementation: Completed, node: Node, alone: Reference, bound: Callable[[Tensor, int], float]
+        self,
+        implementation: Implementation,
+        node: Node,
+        bound: Callable[[Tensor, int], float],
+        takes_all: bool,
+        draws: bool,
     ) -> None:
         self.implementation, self.node, self.bound = implementation, node, bound
-        self.training = alone.twin.architecture.training
-        self.noise = alone.values.noise.get(node.name, ())
-        self.names = [i.name for i in alone.twin.architecture.inputs]
+        self.takes_all, self.draws = takes_all, draws
 
-    def forward(self, given: _Given) -> Pass:
-        return call(self.implementation, self.node, given.parameters, given.inputs, self.training, self.noise)
+    def forward(self, given: Given) -> Pass:
+        inputs = tuple(given.inputs.values())
+        return call(self.implementation, self.node, given.parameters, inputs, given.training, given.noise)
 
-    def backward(self, done: Pass, given: _Given) -> dict[Tensor, Array]:
+    def backward(self, done: Pass, given: Given) -> dict[Tensor, Array]:
         """Gradients by name; what no gradient flows to is absent."""
-        grads, own = go_back(self.node, done, given.cotangents, given.inputs, given.parameters)
-        found = {Tensor("input", name, "0"): g for name, g in zip(self.names, grads) if g is not None}
+        grads, own = go_back(self.node, done, given.cotangents, tuple(given.inputs.values()), given.parameters)
+        found = {Tensor("input", name, "0"): g for name, g in zip(given.inputs, grads) if g is not None}
         return found | {Tensor("parameter", self.node.name, name): g for name, g in own.items()}
 
-    def run(self, given: _Given) -> dict[Tensor, Array]:
+    def run(self, given: Given) -> dict[Tensor, Array]:
         return self.backward(self.forward(given), given)
 
     def differs(self, found: Mapping[Tensor, Array], wanted: Mapping[Tensor, Array], factor: float = 1.0) -> str | None:
         """Name the first gradient that is not ``factor`` times the wanted one within rounding."""
         for name, want in wanted.items():
             if not self._near(found.get(name), factor * want, name, abs(factor)):
-                called = name.name if name.kind == "parameter" else f"input {self.names.index(name.node)}"
-                return f"gradient of {called}"
+                return f"gradient of {name.name if name.kind == 'parameter' else called(name.node)}"
         return None
+
+    def interrupt(self, other: Given) -> None:
+        """Run forward on other numbers."""
+        try:
+            self.forward(other)
+        except (ImplementationFailed, WrongArray):
+            if self.takes_all:
+                raise
 
     def _near(self, got: Array | None, want: Array, name: Tensor, factor: float) -> bool:
         if got is None or np.array_equal(got, want, equal_nan=True):
@@ -91,7 +81,12 @@ class _Runner:
 
 
 def misbehaviour(
-    implementation: Completed, node: Node, alone: Reference, dtype: str, bound: Callable[[Tensor, int], float]
+    implementation: Implementation,
+    node: Node,
+    given: Given,
+    bound: Callable[[Tensor, int], float],
+    takes_all: bool = True,
+    draws: bool = False,
 ) -> Misbehaviour | None:
     """Run a node alone in every way that must not matter, and say what did; None: nothing.
 
@@ -99,21 +94,16 @@ def misbehaviour(
     ----------
     implementation, node
         What runs.
-    alone
-        The reference of the node alone: its values.
-    dtype
-        The precision to run in.
+    given
+        What it runs on, in the precision to run in.
     bound
         How far rounding may move a gradient, at a glance or more closely.
+    takes_all
+        Whether it must take other numbers of the same kind, too; a stranger's function may refuse them.
+    draws
+        Whether it draws random numbers, perhaps in the order in which its inputs lie in memory.
     """
-    values = alone.values
-    cotangents = {int(end.rpartition(".")[2]): cast(c, dtype) for end, c in values.cotangents.items()}
-    given = _Given(
-        {name: cast(array, dtype) for name, array in values.parameters[node.name].items()},
-        tuple(cast(x, dtype) for x in values.inputs.values()),
-        tuple(cotangents.get(i) for i in range(len(alone.twin.architecture.outputs))),
-    )
-    runner = _Runner(implementation, node, alone, bound)
+    runner = _Runner(implementation, node, bound, takes_all, draws)
     with np.errstate(all="ignore"):
         try:
             first = _Once(runner, given)
@@ -134,7 +124,7 @@ def misbehaviour(
 class _Once:
     """One run forward and backward, with which the others are compared; in ``words``, what it changes."""
 
-    def __init__(self, runner: _Runner, given: _Given) -> None:
+    def __init__(self, runner: _Runner, given: Given) -> None:
         self.runner, self.given = runner, given
         before, ours = dict(given.changed(_copy, _copy).arrays()), given.changed(_copy, _copy)
         self.done = runner.forward(ours)
@@ -147,7 +137,7 @@ class _Once:
             self.words = "backward changes the output"
 
 
-def _changed(given: _Given, before: Mapping[str, Array], name: str) -> str:
+def _changed(given: Given, before: Mapping[str, Array], name: str) -> str:
     changed = (what for what, array in given.arrays() if not _same(array, before[what]))
     return next((f"{name} changes {what}, which it was given" for what in changed), "")
 
@@ -178,15 +168,15 @@ def _interrupted(first: _Once) -> str | None:
     others = {
         "another forward": given.changed(_other, _copy),
         "another forward with equal parameters": replace(
-            given.changed(_copy, _copy), inputs=tuple(map(_other, given.inputs))
+            given.changed(_copy, _copy), inputs={name: _other(x) for name, x in given.inputs.items()}
         ),
     }
 
-    def between(*between: _Given) -> str | None:
+    def between(*between: Given) -> str | None:
         done = runner.forward(given)
         outputs = [y.copy() for y in done.outputs]
         for other in between:
-            runner.forward(other)
+            runner.interrupt(other)
         if not all(map(_same, done.outputs, outputs)):
             return ""
         return runner.differs(runner.backward(done, given), first.wanted)
@@ -211,16 +201,17 @@ def _other(x: Array) -> Array:
 def _laid_out(first: _Once) -> str | None:
     """It fails on arrays that are read-only or not contiguous"""
     runner, given = first.runner, first.given
-    if runner.differs(runner.run(given.changed(_strided, _strided)), first.wanted) is None:
+    ahead = _copy if runner.draws else _strided
+    if runner.differs(runner.run(given.changed(ahead, _strided)), first.wanted) is None:
         return None
     for what, laid in (
-        ("gradient of the output", given.changed(_copy, _strided)),
-        ("inputs and parameters", given.changed(_strided, _copy)),
-        ("arrays", given.changed(_strided, _strided)),
+        ("gradient of the output lies", given.changed(_copy, _strided)),
+        ("inputs and parameters lie", given.changed(ahead, _copy)),
+        ("arrays lie", given.changed(ahead, _strided)),
     ):
         differs = runner.differs(runner.run(laid), first.wanted)
         if differs:
-            return f"the {differs} depends on how the {what} lies in memory"
+            return f"the {differs} depends on how the {what} in memory"
     return None
 
 

@@ -163,6 +163,13 @@ class Campaign:
         """Verify one example, packed."""
         return Row.of(number, self.example(number))
 
+    @property
+    def name(self) -> str:
+        """By which another process finds the implementation."""
+        if not isinstance(self.implementation, str):
+            raise TypeError(f"the implementation {self.implementation.name} is an object of this process, not a name")
+        return self.implementation
+
     def reference(self, number: int) -> Reference:
         """Draw one example."""
         return random_reference((self.seed << 32) + number, self.layers)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from io import StringIO
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from backproof.terminal import WIDE
 from reports import Change, Comparison, in_a_sentence
 from reports.comparison import SLIGHT
 
@@ -44,6 +46,13 @@ def show(console: Console, found: Comparison) -> None:
         how = "architecture by architecture" if found.paired else "as two samples of other architectures"
         console.print(f"Digits were compared {how}.", highlight=False)
     console.print(f"[{'red' if found.worse else 'green'}]{_plain(in_a_sentence(found), NOTE)}[/]", highlight=False)
+
+
+def in_lines(found: Comparison) -> list[str]:
+    """Return the same as text."""
+    written = StringIO()
+    show(Console(file=written, width=WIDE, color_system=None), found)
+    return written.getvalue().splitlines()
 
 
 def _table(heading: str, colour: str, changes: Sequence[Change]) -> Table:

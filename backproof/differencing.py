@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import NamedTuple, TypeVar
+from math import inf
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
 
-from backproof.alone import Alone, Samples
+from backproof.alone import Alone, Given, Samples
 from backproof.at_once import in_one_run
 from backproof.catalogue import convention
 from backproof.implementations import Completed
+from backproof.judging import judged, rounding
 from backproof.running import ImplementationFailed, WrongArray
 from reference import Node, Reference, Tensor
 from reference.differences import (
@@ -23,11 +25,14 @@ from reference.differences import (
     finite_difference,
 )
 from reference.run import Array, is_numeric
+from reference.steps import CONFIRMED
 from reports import TensorAgreement
 
-Key = TypeVar("Key", str, int)
 COORDINATES = 4096
 """More than these of one array are sampled; the others are seen along ``DIRECTIONS`` only."""
+
+FEWEST = 256
+"""So many are sampled at least."""
 
 DIRECTIONS = 8
 
@@ -116,6 +121,52 @@ def _wanted(estimate: Estimate, got: Array) -> tuple[Array, Array, int]:
     return np.where(known, want, got), np.where(known, flat.bound, 0.0), int((~known).sum())
 
 
+def judged_by_differences(
+    got: Array | None,
+    derivative: Derivative,
+    *,
+    sensitivity: float,
+    accumulation: int,
+    dtype: str,
+    labels: dict[str, Any],
+    excuse: str = "",
+    tolerance: tuple[float, float] = (0.0, 0.0),
+) -> TensorAgreement:
+    """Judge a gradient by what differences say: each coordinate, and the directions; the worse verdict counts.
+
+    Parameters
+    ----------
+    got, derivative
+        The gradient, and what it should be.
+    sensitivity, accumulation, dtype
+        What rounding does to it, see :func:`backproof.judging.rounding`.
+    labels
+        What it is called.
+    excuse
+        Why what seems to disagree may not.
+    tolerance
+        An absolute and a relative error that somebody wants to be agreement all the same.
+    """
+    absolute, relative = tolerance
+    terms = max(sensitivity, float(derivative.coordinates.size.max(initial=0.0)))
+    verdicts = [
+        claim.told(
+            judged(
+                claim.got,
+                claim.want,
+                bound=np.maximum(claim.bound, absolute + relative * np.nan_to_num(np.abs(claim.want))),
+                terms=terms * claim.terms,
+                dtype=dtype,
+                labels=labels,
+                against="differences",
+                excuse=excuse,
+            )
+        )
+        for claim in derivative.claims(got, rounding(terms, dtype, accumulation))
+    ]
+    return max(verdicts, key=lambda v: ("agree", "inconclusive", "disagree").index(v.verdict))
+
+
 def _parts(z: Array) -> Array:
     return np.stack([z.real, z.imag], axis=-1)
 
@@ -132,7 +183,7 @@ def at_every_coordinate(
     row of an embedding, what CTCLoss passes on) is left out. Complex arrays are looked at along random directions of
     their parts. All coordinates are taken ``together`` in one run, on dual numbers, where the forward runs on them.
     """
-    forward = Alone(implementation, node, alone)
+    forward = Alone(implementation, node, Given.of(node, alone))
     left_out = {*alone.twin.buffers.get(node.name, ()), *convention(node)}
     names: dict[str | int, Tensor] = {
         name: Tensor("parameter", node.name, name) for name in forward.parameters if name not in left_out
@@ -142,39 +193,91 @@ def at_every_coordinate(
         for i, (name, x) in enumerate(alone.values.inputs.items())
         if is_numeric(x) and i not in left_out
     }
-    arrays = {key: forward.parameters[key] if isinstance(key, str) else forward.inputs[key] for key in names}
+    arrays = {key: forward.every[key] for key in names}
     if any(map(np.iscomplexobj, arrays.values())):
-        return {names[key]: _along_parts(forward, key, x, names[key]) for key, x in arrays.items()}
-    samples = {key: _sample(name, arrays[key].shape, forward.seed) for key, name in names.items()}
-    claims_clean = implementation.complex_clean(node)
-    found = _by_complex_steps(forward, arrays, samples, together) if claims_clean else None
+        return {names[key]: _along_parts(forward, key, names[key], each=False) for key in arrays}
+    return differentiated(forward, names, implementation.complex_clean(node), together)
+
+
+def differentiated(
+    forward: Alone,
+    names: Mapping[str | int, Tensor],
+    claims_clean: bool,
+    together: bool = True,
+    expected: Mapping[Tensor, Array] | None = None,
+    work: float = inf,
+    enough: float = CONFIRMED,
+) -> dict[Tensor, Derivative]:
+    """Differentiate a forward along the coordinates of some of its arrays.
+
+    Parameters
+    ----------
+    forward
+        What is differentiated.
+    names
+        What the arrays are called, by their keys.
+    claims_clean
+        Whether complex steps may go through, unless a difference contradicts.
+    together
+        Whether these may be taken in one run.
+    expected
+        Gradients by somebody who did not look at the function: a central difference that confirms one is enough.
+    work
+        How many numbers may go through the forward, roughly: where all coordinates would be more, fewer are drawn of
+        arrays that are sampled anyway, and longdouble, which is slow, is used for a sixteenth of that only.
+    enough
+        How sharp a difference must be to confirm what is expected.
+    """
+    size = sum(x.size for x in forward.every.values()) + sum(c.size for c in forward.cotangents.values())
+    most = int(min(max(work / max(size, 1), FEWEST), COORDINATES))
+    arrays = {key: forward.every[key] for key in names}
+    parted = {key for key, x in arrays.items() if np.iscomplexobj(x)}
+    real = {key: x for key, x in arrays.items() if key not in parted}
+    samples = {key: _sample(names[key], x.shape, forward.seed, most) for key, x in real.items()}
+    fast = sum(len(at) for at, _ in samples.values()) * size * 16 > work
+    found = _by_complex_steps(forward, arrays, samples, together) if claims_clean and not parted else None
     if found is None:
         note = "the forward is not complex-clean, as it claims: central differences instead" if claims_clean else ""
-        found = _by_central_differences(forward, arrays, samples, note) if arrays else {}
-    return {names[key]: derivative for key, derivative in found.items()}
+        wanted = {key: (expected or {}).get(name) for key, name in names.items()}
+        found = _by_central_differences(forward, real, samples, note, wanted, fast, enough) if samples else {}
+        found |= {key: _along_parts(forward, key, names[key], each=True) for key in parted}
+    return {name: found[key] for key, name in names.items()}
 
 
-def _along_parts(forward: Alone, key: str | int, x: Array, name: Tensor) -> Derivative:
-    """Differentiate along directions through real and imaginary parts at once.
+def _along_parts(forward: Alone, key: str | int, name: Tensor, each: bool) -> Derivative:
+    """Differentiate by real and imaginary parts: each of them by itself, or along directions through all at once.
 
     ``E = Re sum conj(c) y`` changes with z by ``Re sum conj(G) dz``, G the gradient in torch's convention: by the dot
     product of the parts.
     """
-    z = _parts(x)
-    signs = _signs(forward.seed, f"{name.node}/{name.name}", DIRECTIONS, z.size)
-    none, directions = _paths(z, np.zeros(0, np.int64), signs)
-    estimates = [finite_difference(forward.moving_parts(key), z, ds) for ds in (none, directions)]
-    return Derivative(np.zeros(0, np.int64), estimates[0], signs, estimates[1], z.shape, "")
+    z = _parts(forward.every[key])
+    at, signs = np.zeros(0, np.int64), _signs(forward.seed, f"{name.node}/{name.name}", DIRECTIONS, z.size)
+    if each:
+        at, signs = _sample(name, z.shape, forward.seed)
+    estimates = [finite_difference(forward.moving_parts(key), z, ds) for ds in _paths(z, at, signs)]
+    return Derivative(at, estimates[0], signs, estimates[1], z.shape, "")
 
 
 def _by_central_differences(
-    forward: Alone, arrays: Mapping[str | int, Array], samples: Samples, note: str
+    forward: Alone,
+    arrays: Mapping[str | int, Array],
+    samples: Samples,
+    note: str,
+    expected: Mapping[str | int, Array | None],
+    fast: bool,
+    enough: float,
 ) -> dict[str | int, Derivative]:
-    found, precise = {}, forward.precise()
+    found, precise = {}, not fast and forward.precise()
     for key, (at, signs) in samples.items():
-        x = arrays[key].astype(np.longdouble) if precise else arrays[key]
-        estimates = [finite_difference(forward.moving(key), x, ds) for ds in _paths(x, at, signs)]
-        found[key] = Derivative(at, estimates[0], signs, estimates[1], x.shape, note)
+        x, claimed = arrays[key].astype(np.longdouble) if precise else arrays[key], expected[key]
+        units, rows = _paths(x, at, signs)
+        by_each = along = None
+        if claimed is not None and claimed.shape == x.shape and claimed.dtype.kind == "f":
+            flat = claimed.reshape(-1).astype(np.float64)
+            by_each, along = flat[at], signs @ flat
+        coordinates = finite_difference(forward.moving(key), x, units, by_each, enough)
+        directions = finite_difference(forward.moving(key), x, rows, along, enough)
+        found[key] = Derivative(at, coordinates, signs, directions, x.shape, note)
     return found
 
 
@@ -197,7 +300,7 @@ def _by_complex_steps(
             bound += float(estimates[0].bound.sum()) + float(estimates[1].bound.sum())
     except (ImplementationFailed, WrongArray):
         return None
-    check = finite_difference(forward.all_moving(directions), np.zeros(1), [np.ones(1)], expected=claimed)
+    check = finite_difference(forward.all_moving(directions), np.zeros(1), [np.ones(1)], expected=[claimed])
     # What a forward rounds on the way, in units of its inputs, need not show in a result that is constant but for it.
     hidden = HIDDEN * EPS * sum(float(np.abs(c).sum()) for c in forward.cotangents.values())
     bound += float(check.bound[0]) + hidden
@@ -222,7 +325,7 @@ def _signs(seed: int, name: str, rows: int, size: int) -> Array:
     return rng.choice(np.array([-1, 1], np.int8), (rows, size))
 
 
-def _sample(name: Tensor, shape: tuple[int, ...], seed: int) -> tuple[Array, Array]:
+def _sample(name: Tensor, shape: tuple[int, ...], seed: int, most: int = COORDINATES) -> tuple[Array, Array]:
     """Draw which coordinates of an array are looked at, its corners among them, and the directions for the others."""
     size = int(np.prod(shape))
     if size <= COORDINATES:
@@ -230,5 +333,5 @@ def _sample(name: Tensor, shape: tuple[int, ...], seed: int) -> tuple[Array, Arr
     label = f"{name.node}/{name.name}"
     rng = np.random.default_rng([seed, crc32(f"sample/{label}".encode())])
     corners = [np.ravel_multi_index(corner, shape) for corner in product(*({0, n - 1} for n in shape))]
-    drawn = dict.fromkeys([*map(int, corners), *map(int, rng.permutation(size)[:COORDINATES])])
-    return np.sort(list(drawn)[:COORDINATES]), _signs(seed, label, DIRECTIONS, size)
+    drawn = dict.fromkeys([*map(int, corners), *map(int, rng.permutation(size)[:most])])
+    return np.sort(list(drawn)[:most]), _signs(seed, label, DIRECTIONS, size)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache, partial
-from itertools import combinations
+from itertools import chain, combinations
 from math import prod, sqrt
 from typing import Any
 
@@ -50,6 +50,30 @@ def gather(node: Node, reference: Reference, name: Tensor) -> Evidence:
         kinks=_kinks(again),
         families=families(again),
         alternatives=alternatives(again),
+    )
+
+
+def gather_around(again: Again, kinks: Array) -> Evidence:
+    """Gather what may explain a wrong gradient of a function that is no layer of torch.nn: what its arrays tell.
+
+    Parameters
+    ----------
+    again
+        The function under other cotangents; what it is given and what its gradients should be.
+    kinks
+        Where the gradient jumps.
+    """
+    name, node, reference = again.name, again.own, again.reference
+    shape = reference.run.tensors[name].shape
+    arrays = dict(_around(node, reference, name))
+    return Evidence(
+        sizes=dict(_sizes(node, reference, {})),
+        terms={words: x for words, x in arrays.items() if _broadcasts(x, shape) and x.dtype.kind == "f"},
+        places=dict(_places(again, arrays, {})),
+        kinks=kinks if kinks.any() else None,
+        alternatives=chain(
+            others(again), linear.contributions(again), linear.formulas(again), _remembered(again, cotangents(again))
+        ),
     )
 
 
@@ -145,7 +169,7 @@ def _around(node: Node, reference: Reference, name: Tensor) -> Iterator[tuple[st
                 f"the argument {argument}, per channel",
                 np.array(value).reshape(-1, *(1,) * max(inputs[0].ndim - 2, 0)),
             )
-    if inputs[0].dtype.kind == "f":
+    if inputs and inputs[0].dtype.kind == "f":
         yield from _statistics(inputs[0], settings(node).get("eps"))
     for tensor, gradient in reference.run.tensors.items():
         if tensor.kind in ("parameter", "input") and tensor != name:

@@ -9,16 +9,18 @@ from typing import Any
 
 import numpy as np
 
+from backproof.alone import Given
 from backproof.behaviour import Misbehaviour, misbehaviour
-from backproof.judging import AT_A_KINK, finite, judged, rounding
-from backproof.running import outputs, run
+from backproof.differencing import judged_by_differences
+from backproof.judging import AT_A_KINK, finite, judged, looked_at, rounding
+from backproof.running import cast, outputs, run
 from backproof.second_order import SecondOrder
 from backproof.whole import along_one_direction
 from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.differences import Estimate
 from reference.run import Array, is_numeric, magnitude
-from reference.sensitivity import AHEAD, GLANCE, LOOK, THOROUGH
+from reference.sensitivity import AHEAD, THOROUGH
 from reports import TensorAgreement
 from reports.agreement import Verdict
 
@@ -121,7 +123,7 @@ class Examination:
     def _against_autograd(self, reference: Reference, found: Run) -> Verdicts:
         """Judge all arrays at a glance, and look again, more and more closely, at those that seem to disagree."""
         measured = partial(self._measured, reference, found)
-        verdicts = {name: _looked_at(partial(measured, name)) for name in reference.run.tensors}
+        verdicts = {name: looked_at(partial(measured, name)) for name in reference.run.tensors}
         suspects = [name for name, verdict in verdicts.items() if verdict.verdict == "disagree"]
         if suspects:
             # Where the reference itself jumps within a few units of rounding, either side of the jump is right.
@@ -213,36 +215,26 @@ class Examination:
         for name, derivative in self.witnesses.estimates[node.name].items():
             if not finite_forward and (self.witnesses.imaginary or not np.isfinite(derivative.coordinates.value).all()):
                 continue  # a function that is not finite has no derivative: its gradients are autograd's to judge
-            yield name, _looked_at(partial(self._derivative, node, name))
+            yield name, looked_at(partial(self._derivative, node, name))
 
     def _derivative(self, node: Node, name: Tensor, look: int) -> TensorAgreement:
         reference, derivative = self.witnesses.alone[node.name], self.witnesses.estimates[node.name][name]
-        terms = max(self._sensitivity(reference, name, look), float(derivative.coordinates.size.max(initial=0.0)))
-        noise = rounding(terms, self.dtype, reference.accumulation)
-        verdicts = [
-            claim.told(
-                judged(
-                    claim.got,
-                    claim.want,
-                    bound=claim.bound,
-                    terms=terms * claim.terms,
-                    dtype=self.dtype,
-                    labels=self.labels(name),
-                    against="differences",
-                    excuse=self._excuse(reference, name),
-                )
-            )
-            for claim in derivative.claims(self.single(node).tensors.get(name), noise)
-        ]
-        return max(verdicts, key=lambda v: ("agree", "inconclusive", "disagree").index(v.verdict))
+        return judged_by_differences(
+            self.single(node).tensors.get(name),
+            derivative,
+            sensitivity=self._sensitivity(reference, name, look),
+            accumulation=reference.accumulation,
+            dtype=self.dtype,
+            labels=self.labels(name),
+            excuse=self._excuse(reference, name),
+        )
 
     def misbehaviour(self, node: Node) -> Misbehaviour | None:
         """What one node does besides computing."""
         if node.name not in self._misbehaviour:
-            alone = self.witnesses.alone[node.name]
-            self._misbehaviour[node.name] = misbehaviour(
-                self.implementation, node, alone, self.dtype, partial(self.bound, alone)
-            )
+            alone, working = self.witnesses.alone[node.name], partial(cast, dtype=self.dtype)
+            given = Given.of(node, alone).changed(working, working)
+            self._misbehaviour[node.name] = misbehaviour(self.implementation, node, given, partial(self.bound, alone))
         return self._misbehaviour[node.name]
 
     def _behaviour(self, node: Node) -> TensorAgreement:
@@ -266,7 +258,7 @@ class Examination:
             (self.reference.run, self.witnesses.twin.forward, False, PYTORCH),
         ):
             estimate, claimed, sensitivity = along_one_direction(forward, gradients, self.reference, steps)
-            found[against] = _looked_at(partial(self._along, estimate, claimed, sensitivity, against))
+            found[against] = looked_at(partial(self._along, estimate, claimed, sensitivity, against))
             told = self._contradicts_nothing(estimate) if found[against].verdict == "disagree" else ""
             if told:
                 found[against] = replace(found[against], verdict="inconclusive", note=told)
@@ -297,11 +289,3 @@ class Examination:
 
     def _outputs(self, values: Values) -> dict[str, Array]:
         return outputs(self.implementation, self.witnesses.twin, values, "float64")
-
-
-def _looked_at(judge: Callable[[int], TensorAgreement]) -> TensorAgreement:
-    """Look more and more closely: at a glance, once more unless it agrees, thoroughly if it disagrees."""
-    verdict = judge(GLANCE)
-    if verdict.verdict != "agree":
-        verdict = judge(LOOK)
-    return judge(THOROUGH) if verdict.verdict == "disagree" else verdict

@@ -18,14 +18,14 @@ class Gathered:
         Their names.
     requested
         How many architectures there were to be.
-    unsupported
+    left_out
         By the op that an implementation does not support: how many architectures were left out for it.
     """
 
     def __init__(self) -> None:
         self.implementations: dict[str, None] = {}
         self.requested = 0
-        self.unsupported: Counter[str] = Counter()
+        self.left_out: Counter[str] = Counter()
         self._summary = Summary(())
         self._same: list[Agreement] = []
 
@@ -51,20 +51,20 @@ class Gathered:
         self._close()
         self.implementations.update(dict.fromkeys(document["implementations"]))
         self.requested += document["requested"]
-        self.unsupported.update(document["unsupported"])
+        self.left_out.update(document["left_out"])
         self._summary.include(document)
 
     def document(self, **head: Any) -> dict[str, Any]:
         """Return all of it as one document."""
         self._close()
         names = sorted(self.implementations)
-        self._summary.about = head | about(", ".join(names), self.requested, self.unsupported, names)
+        self._summary.about = head | about(", ".join(names), self.requested, self.left_out, names)
         return self._summary.document()
 
 
 def about(
-    name: str, requested: int, unsupported: Mapping[str, int] = {}, names: list[str] | None = None
+    name: str, requested: int, left_out: Mapping[str, int] = {}, names: list[str] | None = None
 ) -> dict[str, Any]:
     """Return the head of a document, from which documents of several implementations are gathered."""
-    counts = dict(sorted(unsupported.items()))
-    return {"implementation": name, "implementations": names or [name], "requested": requested, "unsupported": counts}
+    counts = dict(sorted(left_out.items()))
+    return {"implementation": name, "implementations": names or [name], "requested": requested, "left_out": counts}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf, sqrt
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import numpy as np
 
 from reference.run import Array, Run, magnitude
+from reference.sensitivity import GLANCE, LOOK, THOROUGH
 from reports import TensorAgreement, measure
+from reports.precision import precision
 
 ROUNDINGS = 8.0
 """Roundings of one unit each that an entry may suffer beside those of its sum; docs/verdicts.md derives it."""
@@ -17,6 +20,9 @@ ROUNDINGS = 8.0
 CERTAIN, VAGUE = 0.1, 1e-3
 """A bound above the first share of a tensor's scale leaves it no certain digit; one below the second share of the terms
 that cancelled in it says that it is zero but for rounding."""
+
+COARSE = 64.0
+"""Units of rounding that are judged in any dtype: bfloat16 has no digit to be certain of, but a sign and a size."""
 
 GROSS = 8.0
 """Where no digit is certain, the bound may be too small by so much, for it takes the network for linear; no more."""
@@ -38,9 +44,9 @@ def rounding(sensitivity: float, dtype: str, accumulation: int) -> float:
 
     Source: Higham and Mary, SIAM J. Sci. Comput. 41 (2019), theorem 2.4.
     """
-    limits = np.finfo(dtype)
+    limits = precision(dtype)
     units = ROUNDINGS + sqrt(accumulation)
-    return units * (float(limits.eps) * sensitivity + float(limits.smallest_subnormal))
+    return units * (limits.eps * sensitivity + limits.smallest_subnormal)
 
 
 def within(got: Array, want: Array, bound: float) -> bool:
@@ -74,11 +80,11 @@ def judged(
     an ``excuse``, in words.
     """
     widest, own = float(bound.max(initial=0.0)), magnitude(want)
-    tiny = own < float(np.finfo(dtype).smallest_normal)
+    tiny = own < precision(dtype).smallest_normal
     vanishing = widest > CERTAIN * own and (widest <= VAGUE * terms or tiny)
     scale = terms if vanishing else own
     note = AT_A_KINK if jumping else "zero but for rounding" if vanishing and own else ""
-    uncertain = not vanishing and widest > CERTAIN * scale and scale > 0
+    uncertain = not vanishing and widest > max(CERTAIN, COARSE * precision(dtype).eps) * scale and scale > 0
     result = measure(
         got,
         want,
@@ -93,3 +99,11 @@ def judged(
     if excuse and result.verdict == "disagree":
         return replace(result, verdict="inconclusive", note=excuse)
     return replace(result, digits=None) if vanishing and result.verdict == "agree" else result
+
+
+def looked_at(judge: Callable[[int], TensorAgreement]) -> TensorAgreement:
+    """Look more and more closely: at a glance, once more unless it agrees, thoroughly if it disagrees."""
+    verdict = judge(GLANCE)
+    if verdict.verdict != "agree":
+        verdict = judge(LOOK)
+    return judge(THOROUGH) if verdict.verdict == "disagree" else verdict

@@ -25,7 +25,7 @@ def formulas(again: Again) -> Iterator[Alternative]:
             for words, derivative in _derivatives(x, y, g).items():
                 yield f"is the cotangent times {words}", partial(np.multiply, g, derivative)
             yield from _without_statistics(again, x, g)
-        if again.name.kind == "parameter":
+        if again.name.kind == "parameter" or g.shape != want.shape:
             yield from _sums("the cotangent", g, want)
             for i, z in enumerate(again.reference.values.inputs.values()):
                 if z.shape == g.shape and z.dtype.kind == "f":

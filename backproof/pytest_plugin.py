@@ -17,7 +17,7 @@ from backproof.listening import heard_by
 
 if TYPE_CHECKING:
     from backproof.gathering import Gathered
-    from reports import Summary
+    from reports import Agreement, Summary
 
 DTYPES = ("float64", "float32")
 EXAMPLES = 100
@@ -29,6 +29,7 @@ HELP = {
     "dtypes": ("A,B", "float64, float32, float16, complex128, separated by commas."),
     "layers": ("A,B", "Only these layers, for example Linear,ReLU."),
     "report": ("DIR", "Folder of the report on all that the session verified, and of its numbers as JSON."),
+    "baseline": ("FILE", "Compare with this run (agreement.json of its report, or a store): 1 if anything got worse."),
 }
 
 
@@ -56,7 +57,7 @@ class Settings:
         self.seed: int = self._parsed("seed", lambda click: click.IntRange(0, 2**32 - 1)) or 0
         self.dtypes: tuple[str, ...] = self._parsed("dtypes", _names) or DTYPES
         self.layers: tuple[str, ...] | None = self._parsed("layers", _names)
-        self.report = self._path("report")
+        self.report, self.baseline = self._path("report"), self._path("baseline")
         if self.report:
             nearest = next(path for path in (self.report, *self.report.parents) if path.exists())
             if not (nearest.is_dir() and os.access(nearest, os.W_OK)):
@@ -81,14 +82,33 @@ class Settings:
         home = self._config.invocation_params.dir if on_command_line else self._config.rootpath
         return home / text if text else None
 
+    def before(self) -> dict[str, Any] | None:
+        """Read the baseline, if there is one.
+
+        Raises
+        ------
+        OSError, ValueError
+            It cannot be read, or is none.
+        """
+        if not self.baseline:
+            return None
+        from reports.documents import read
+
+        return read(self.baseline)
+
     def check(self) -> None:
         """Look up what was named on the command line.
 
         Raises
         ------
         pytest.UsageError
-            There is no such implementation, layer or dtype, or the one does not support the others.
+            There is no such implementation, layer, dtype or baseline, or the first does not support the others.
         """
+        if self._config.getoption("backproof_baseline"):
+            try:
+                self.before()
+            except (OSError, ValueError) as error:
+                raise pytest.UsageError(f"--backproof-baseline: {_in_a_line(error)}") from error
         if any(self._config.getoption(f"backproof_{name}") for name in ("implementation", "dtypes", "layers")):
             from backproof.asserting import work
 
@@ -188,15 +208,33 @@ class Session:
             environment=environment(),
             interrupted=exitstatus == pytest.ExitCode.INTERRUPTED,
         )
-        if self.settings.report:
-            from reports import write_report
+        try:
+            worse = self._compare(self._document)
+            if self.settings.report:
+                from reports import write_report
 
-            try:
                 self._said.append(f"report: {write_report(self.settings.report, self._document)}")
-            except OSError as error:
-                self._said.append(f"Error: {error.filename or self.settings.report}: {error.strerror}")
-                if session.exitstatus == pytest.ExitCode.OK:
-                    session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        except (OSError, ValueError) as error:
+            what = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else _in_a_line(error)
+            self._said.append(f"Error: {what}")
+            status = pytest.ExitCode.USAGE_ERROR
+        else:
+            status = pytest.ExitCode.TESTS_FAILED if worse else pytest.ExitCode.OK
+        if session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = status
+
+    def _compare(self, document: dict[str, Any]) -> bool:
+        """Compare with the baseline, if there is one: whether anything got worse."""
+        before = self.settings.before()
+        if before is None:
+            return False
+        from backproof.comparing import in_lines
+        from reports import compare
+
+        found = compare(before, document)
+        document["comparison"] = found.document()
+        self._said += in_lines(found)
+        return bool(found.worse)
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         """Say the result in digits; nothing if nothing was verified."""
@@ -302,3 +340,33 @@ def backproof_verify(request: pytest.FixtureRequest) -> Callable[..., Summary]:
         return verified
 
     return verify
+
+
+@pytest.fixture
+def backproof_check() -> Callable[..., Agreement]:
+    """Check one hand-written backward against differences of its own forward; raises DisagreementError.
+
+    ``backproof_check(forward, inputs, ...)`` takes what ``backproof.check_gradients`` takes. For a module, an
+    autograd.Function or a function of tensors ``backproof_check(module, *inputs, ...)`` takes what
+    ``backproof.check_module`` takes.
+    """
+
+    def check(what: Any, *inputs: Any, **options: Any) -> Agreement:
+        __tracebackhide__ = True
+        import torch
+
+        from backproof import check_gradients, check_module
+        from reports import DisagreementError
+
+        of_torch = isinstance(what, torch.nn.Module) or (
+            isinstance(what, type) and issubclass(what, torch.autograd.Function)
+        )
+        tensors = of_torch or any(isinstance(x, torch.Tensor) for x in inputs)
+        agreement: Agreement = (check_module if tensors else check_gradients)(
+            what, *inputs, **options, raise_exception=False
+        )
+        if not agreement.agrees:
+            raise DisagreementError(str(agreement))
+        return agreement
+
+    return check

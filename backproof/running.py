@@ -29,7 +29,7 @@ class ImplementationFailed(Exception):
 
     def __init__(self, node: Node, phase: str, error: Exception) -> None:
         super().__init__(f"node {node.name} ({node.op}), {phase}: {type(error).__name__}: {str(error)[:MESSAGE]}")
-        self.node = node
+        self.node, self.phase = node, phase
 
 
 class WrongArray(Exception):

@@ -89,7 +89,7 @@ def in_lines(document: Mapping[str, Any]) -> list[str]:
     counts = f"{document['tensors']:,} arrays: {verdicts}, in {document['seconds']:.1f} s"
     least = {dtype: digits for dtype, digits in document["worst_digits"].items() if digits is not None}
     digits = ", ".join(f"{least[dtype]:.1f} in {dtype}" for dtype in least)
-    missing = document["unsupported"]
+    missing = document["left_out"]
     ops = ", ".join(missing) if len(missing) <= SHOWN else f"{len(missing)} layers"
     left_out = f"left out: {sum(missing.values()):,} architectures with {ops}, not supported"
     return [

@@ -92,5 +92,5 @@ def along_one_direction(
         near = estimate.bound[0] + rounding(sensitivity(GLANCE), "float64", reference.accumulation)
         if abs(estimate.value[0] - claimed) <= near:
             return estimate, claimed, sensitivity
-    estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)], expected=claimed)
+    estimate = finite_difference(lambda t: at(float(t[0])), np.zeros(1), [np.ones(1)], expected=[claimed])
     return estimate, claimed, sensitivity

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import repeat
 from typing import TypeAlias
 
 import numpy as np
 
 from reference.run import Array
-from reference.steps import NODES, Shifted, Stencil, search
+from reference.steps import CONFIRMED, NODES, Shifted, Stencil, search
 
 Terms: TypeAlias = Callable[[Array], Array]
 
@@ -23,6 +24,8 @@ EPS = float(np.finfo(np.float64).eps)
 COMPLEX_STEP = 2.0**-600  # so small that its square is 0, which no branch can mistake for a real part
 UNDERFLOW = float(np.finfo(np.float64).smallest_subnormal) / COMPLEX_STEP
 ROUNDING = 8.0
+MANY = 256
+"""Of more terms, those that do not move at all along a direction are set apart."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,11 @@ def complex_step(function: Terms, x: Array, directions: Iterable[Array] | None =
 
 
 def finite_difference(
-    function: Terms, x: Array, directions: Iterable[Array] | None = None, expected: float | None = None
+    function: Terms,
+    x: Array,
+    directions: Iterable[Array] | None = None,
+    expected: Iterable[float] | None = None,
+    enough: float = CONFIRMED,
 ) -> Estimate:
     """Differentiate along directions, by default along every coordinate of ``x``.
 
@@ -80,7 +87,8 @@ def finite_difference(
     moved and from what was found at the steps before. The bound is the last extrapolation's change, plus what rounding
     can do in the dtype in which the terms come (float32, float64, longdouble), plus the noise that was seen. It
     is infinite where nothing is known: at a jump, beside NaN, where the function is noise. One step is enough where it
-    confirms what is ``expected`` along the (only) direction, from somebody who did not look at the function.
+    confirms what is ``expected`` along a direction, from somebody who did not look at the function,
+    with a bound of ``enough`` times the terms of the derivative.
 
     Source: Richardson, Phil. Trans. R. Soc. A 226 (1927).
     """
@@ -89,7 +97,8 @@ def finite_difference(
         sizes = np.abs(x[x != 0])
         typical = float(np.median(sizes)) if sizes.size else 1.0
         along = _units(x) if directions is None else directions
-        found = [_along(function, x, here, d, typical, expected) for d in along]
+        said = repeat(None) if expected is None else map(float, expected)
+        found = [_along(function, x, here, d, typical, one, enough) for d, one in zip(along, said)]
     columns = np.array(found, dtype=np.float64).reshape(-1, 5).T
     shape = x.shape if directions is None else (-1,)
     return Estimate(*(column.reshape(shape) for column in columns))
@@ -104,19 +113,43 @@ def _units(x: Array) -> Iterator[Array]:
 
 
 def _along(
-    function: Terms, x: Array, here: Array, direction: Array, typical: float, expected: float | None
+    function: Terms, x: Array, here: Array, direction: Array, typical: float, expected: float | None, enough: float
 ) -> tuple[float, float, float, float, float]:
     """Return the fields of an estimate along one direction."""
     if not direction.any():
         return 0.0, 0.0, 0.0, 0.0, 0.0
-    best = _searched(lambda t: function(x + t * direction), here, x, direction, typical, expected)
+
+    def shifted(t: float) -> Array:
+        return function(x + t * direction)
+
+    still, hidden = None, 0.0
+    if here.size > MANY:
+        still, hidden = _still(shifted, here, x, direction, typical)
+    if still is not None:
+        best = _searched(partial(_some, shifted, ~still), here[~still], x, direction, typical, expected, enough)
+    else:
+        best = _searched(shifted, here, x, direction, typical, expected, enough)
     if best is None:
         return np.nan, np.inf, np.nan, np.nan, np.nan
     lower, upper = float(best.lower.sum()), float(best.upper.sum())
     value = (lower + upper) / 2
     # Steps are powers of two, but x + h may still be rounded, and so is the derivative when it becomes a float64.
     slip = _slip(x, direction, float(NODES[-1]) * 2.0**best.exponent) * best.size + EPS * abs(value)
-    return value, best.bound + slip, lower, upper, best.size
+    return value, best.bound + slip + hidden, lower, upper, best.size
+
+
+def _still(shifted: Shifted, here: Array, x: Array, direction: Array, typical: float) -> tuple[Array | None, float]:
+    """Which terms do not move, if most do not, neither nearby nor far out; and what rounding may hide in them."""
+    longest = float(np.abs(direction).max())
+    moving = float(np.abs(x[direction != 0]).max())
+    near, far = (moving or typical) / longest / 8, 8 * max(moving, typical, 1.0) / longest
+    still = np.isfinite(here)
+    for t in (near, -near, far, -far):
+        still &= shifted(t).reshape(-1) == here
+    if 2 * int(still.sum()) < still.size:
+        return None, 0.0
+    unit = max(float(np.finfo(dtype).eps) for dtype in (x.dtype, here.dtype))
+    return still, unit / near * float(np.abs(here[still]).sum())
 
 
 def derivative_of_each(shifted: Shifted, x: Array, direction: Array) -> Estimate:
@@ -162,7 +195,13 @@ def _some(shifted: Shifted, which: Array, t: float) -> Array:
 
 
 def _searched(
-    shifted: Shifted, here: Array, x: Array, direction: Array, typical: float, expected: float | None = None
+    shifted: Shifted,
+    here: Array,
+    x: Array,
+    direction: Array,
+    typical: float,
+    expected: float | None = None,
+    enough: float = CONFIRMED,
 ) -> Stencil | None:
     """Look for steps along a direction; None where nothing can be known."""
     longest = float(np.abs(direction).max(initial=0.0))
@@ -179,6 +218,7 @@ def _searched(
         unit=unit,
         finest=64 * float(np.finfo(x.dtype).eps) * moving / longest,
         expected=expected,
+        enough=enough,
     )
 
 

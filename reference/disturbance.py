@@ -61,6 +61,14 @@ class Perturbation:
         """Disturb what was computed and saved for the way back: all of it."""
         return x * torch.from_numpy(self._factor(x.detach().cpu().numpy())).to(x.device) if numeric(x) else x
 
+    def array(self, x: Array, spare_short: bool = True) -> Array:
+        """Disturb an array, in its own dtype; short numbers only if they are not spared."""
+        if x.dtype.kind not in "fc":
+            return x
+        wide = x.astype(np.result_type(x.dtype, np.float64))
+        factor = self._factor(wide)
+        return np.asarray(wide * (np.where(_short(wide), 1, factor) if spare_short else factor)).astype(x.dtype)
+
     def _factor(self, x: Array) -> Array:
         """Return 1 and a little; by NumPy, whose calls are short where arrays are small."""
         if np.iscomplexobj(x):  # a product of complex numbers rounds both parts by what the whole is

@@ -168,6 +168,7 @@ def search(
     unit: float,
     finest: float,
     expected: float | None,
+    enough: float = CONFIRMED,
 ) -> Stencil | None:
     """Find the stencil with the smallest bound that no smaller step contradicts; None where none is finite.
 
@@ -183,6 +184,8 @@ def search(
     expected
         What somebody else says of the derivative, who did not look here: where one stencil says the same and is sharp
         enough to mean it, it is believed.
+    enough
+        How sharp that is: a bound of so many times the derivative's terms.
     """
     top = int(np.floor(np.log2(scale)))
     lowest = max(-1000, int(np.ceil(np.log2(finest))) if finest else -1000)
@@ -194,14 +197,15 @@ def search(
         if exponent not in tried:
             tried[exponent] = stencil(shifted, here, exponent, unit, size)
 
-    if expected is not None:
-        look(top + round(np.log2(unit) / 4) + 3)  # nearer than the sharpest, for fewer kinks lie there
+    sharpest, nearer = (top + round(np.log2(unit) / n) + 3 for n in (5, 4))  # fewer kinks lie nearer
+    for exponent in (sharpest, nearer) if expected is not None else ():
+        look(exponent)
         first = choose(tried)
-        if first is not None and first.bound <= CONFIRMED * first.size:
+        if first is not None and first.bound <= enough * first.size:
             confirmed = first.lower.sum() - first.bound <= expected <= first.upper.sum() + first.bound
             if confirmed:
                 return first
-    look(top + round(np.log2(unit) / 5) + 3)
+    look(sharpest)
     look(top + round(np.log2(unit) / 2) + 2)  # a second opinion from afar, for whatever the first one steps over
     best = choose(tried)
     while len(tried) < MOST:

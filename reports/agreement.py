@@ -10,6 +10,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from reports.precision import precision, unit_in_the_last_place
+
 Array: TypeAlias = NDArray[Any]
 Verdict: TypeAlias = Literal["agree", "disagree", "inconclusive"]
 Fault: TypeAlias = Literal["forward", "backward", "both", "function", "state", "composition", "reference"]
@@ -97,7 +99,8 @@ class TensorAgreement:
         if self.against.startswith(SECOND_ORDER):
             what = {"parameter": f" of {self.name}", "input": f" of input {self.name}"}.get(self.kind, "")
             return f"{self.node or 'the whole network'}: second derivative{what}"
-        words = {"parameter": "gradient of", "input": "gradient of input", "update": "new"}
+        numbered = "gradient of" if self.name == "input" else "gradient of input"
+        words = {"parameter": "gradient of", "input": numbered, "update": "new"}
         return f"{self.node}: {words.get(self.kind, self.kind)} {self.name}"
 
     def to_dict(self) -> dict[str, Any]:
@@ -144,6 +147,8 @@ class Agreement:
         What the implementation raised, if it did.
     shapes
         Of the nodes' floating outputs, by reference: ``linear1``, ``lstm2.1``.
+    reproduction
+        A few lines of Python that show the mistake again, if whoever made the agreement wrote some.
     """
 
     architecture: Mapping[str, Any]
@@ -158,6 +163,11 @@ class Agreement:
     diagnosis: str | None = None
     failure: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    reproduction: str | None = None
+
+    def __bool__(self) -> bool:
+        """Whether it agrees."""
+        return self.agrees
 
     @property
     def disagreements(self) -> tuple[TensorAgreement, ...]:
@@ -180,25 +190,39 @@ class Agreement:
         if not self.agrees:
             raise DisagreementError(str(self))
 
+    @property
+    def _subject(self) -> str:
+        """What ran on what: an architecture, or a function on arrays of these shapes."""
+        if [node.get("op") for node in self.architecture["nodes"]] == [self.implementation]:
+            given = ", ".join(f"{i['name']} {tuple(i['shape'])}" for i in self.architecture["inputs"])
+            return f"{self.implementation}({given}) in {self.dtype}"
+        return f"{self.implementation} on architecture {self.digest[:12]} in {self.dtype}"
+
     def __str__(self) -> str:
         """Verdict, culprit, diagnosis, and the arrays that disagree, the worst first."""
-        name = f"{self.implementation} on architecture {self.digest[:12]} in {self.dtype}"
+        subject = self._subject
         if self.agrees:
             digits = f", at least {self.worst.digits:.1f} digits" if self.worst else ""
-            return f"{name}: {len(self.tensors)} arrays agree{digits}"
-        lines = [f"{name}: {self.failure or f'{len(self.disagreements)} of {len(self.tensors)} arrays disagree'}"]
+            unsure = [t for t in self.tensors if t.verdict == "inconclusive"]
+            doubts = "".join(f"\n  {t.label}: inconclusive: {t.note or 'no digit is certain'}" for t in unsure[:8])
+            return f"{subject}: {len(self.tensors) - len(unsure)} arrays agree{digits}{doubts}"
+        lines = [f"{subject}: {self.failure or f'{len(self.disagreements)} of {len(self.tensors)} arrays disagree'}"]
         if self.culprit:
-            lines.append(f"  culprit: {self.culprit} ({self.op}){f': {FAULTS[self.fault]}' if self.fault else ''}")
+            name = self.culprit if self.culprit == self.op else f"{self.culprit} ({self.op})"
+            lines.append(f"  culprit: {name}{f': {FAULTS[self.fault]}' if self.fault else ''}")
         if self.diagnosis:
             lines.append(f"  diagnosis: {self.diagnosis}")
         shown = sorted(self.disagreements, key=lambda t: t.node != self.culprit)[:8]
         lines += [
             f"  {t.label}: {t.note}"
             if t.got is None
-            else f"  {t.label}{list(t.index) if t.index else ''}: got {t.got}, wanted {t.want} (within {t.bound:.2g}); "
+            else f"  {t.label}{list(t.index) if t.index else ''}: got {t.got}, wanted {t.want} (within {t.bound:.2g})"
+            f"{'' if t.digits is None else f', {t.digits:.1f} digits'}; "
             f"against {t.against}{f'; {t.note}' if t.note else ''}"
             for t in shown
         ]
+        if self.reproduction:
+            lines += ["  to see it again:", *(f"    {line}" for line in self.reproduction.splitlines())]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
@@ -212,6 +236,16 @@ class Agreement:
         tensors = [TensorAgreement.from_dict(entry) for entry in document["tensors"]]
         shapes = {reference: tuple(shape) for reference, shape in document["shapes"].items()}
         return cls(**{**document, "tensors": tuple(tensors), "shapes": shapes})
+
+
+def shown(value: Any) -> str:
+    """Say what something is that is no array."""
+    if value is None or isinstance(value, bool | int | float | complex | str):
+        text = repr(value)
+        return f"{type(value).__name__} {text}" if value is not None and len(text) < 40 else type(value).__name__
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
 
 
 def _plain(value: Any) -> Any:
@@ -272,14 +306,14 @@ def measure(
     if want.size == 0:
         return result("agree")
     floating = want.dtype.kind in "fc"
-    limits = np.finfo(dtype)
+    limits = precision(dtype)
     with np.errstate(all="ignore"):
         complete = np.complex128 if np.iscomplexobj(got) or np.iscomplexobj(want) else np.float64
         got, want = got.astype(complete), want.astype(complete)
         error = np.abs(got - want)
         strange = not np.isfinite(error).all()
         if strange:
-            beyond = np.isinf(got) & (np.sign(got) == np.sign(want)) & (np.abs(want) + bound > float(limits.max))
+            beyond = np.isinf(got) & (np.sign(got) == np.sign(want)) & (np.abs(want) + bound > limits.largest)
             same = (got == want) | (np.isnan(got) & np.isnan(want)) | (beyond & floating)
             error = np.where(same, 0.0, np.where(np.isfinite(error), error, inf))
             strange = bool(np.isinf(error).any())
@@ -288,15 +322,14 @@ def measure(
         # The worst entry is the largest error beyond its bound, else the one that comes nearest to its bound.
         score = np.where(wrong, error, -1.0) if wrong.any() else np.where(error > 0, error / allowed, 0.0)
         at = np.unravel_index(int(np.argmax(score)), want.shape)
-        ulp = np.spacing(np.maximum(np.abs(want), float(limits.smallest_normal)).astype(limits.dtype))
         largest = float(error.max())
-        max_ulp = float(np.max(error / ulp.astype(np.float64)))
+        max_ulp = float(np.max(error / unit_in_the_last_place(want, dtype)))
     verdict: Verdict = "disagree" if wrong.any() else "agree"
     if doubt and not strange and (doubt == inf or (error <= doubt * allowed).all()):
         verdict = "inconclusive"
     return result(
         verdict,
-        digits=_digits(largest, scale, -log10(float(limits.eps))) if floating else None,
+        digits=_digits(largest, scale, -log10(limits.eps)) if floating else None,
         max_absolute=largest,
         max_relative=largest / scale if scale else 0.0 if largest == 0 else inf,
         max_ulp=max_ulp,

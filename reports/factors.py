@@ -51,6 +51,11 @@ def _near(case: Case) -> Iterator[tuple[float, str]]:
     for n, name in sizes.items():
         yield n, f"{n} times the reference: a mean over {name} ({n}) is missing"
         yield 1 / n, f"1/{n} of the reference: a mean over {name} ({n}) where a sum belongs"
+    for n in (2, 3, 4):
+        yield n, f"{n} times the reference"
+        yield 1 / n, f"1/{n} of the reference"
+        yield -n, f"minus {n} times the reference"
+        yield -1 / n, f"minus 1/{n} of the reference"
     for n, name in sizes.items():
         root = f"a division by the root of {name} ({n})"
         yield sqrt(n), f"sqrt({n}) times the reference: {root} is missing"
@@ -59,11 +64,6 @@ def _near(case: Case) -> Iterator[tuple[float, str]]:
         if x and abs(x) != 1:
             yield x, f"{x:.6g} times the reference: {name} ({x:.6g}) is one time too many"
             yield 1 / x, f"{1 / x:.6g} times the reference: {name} ({x:.6g}) is missing"
-    for n in (2, 3, 4):
-        yield n, f"{n} times the reference"
-        yield 1 / n, f"1/{n} of the reference"
-        yield -n, f"minus {n} times the reference"
-        yield -1 / n, f"minus 1/{n} of the reference"
 
 
 def _far(case: Case) -> Iterator[tuple[float, str]]:

@@ -6,7 +6,7 @@ Arrays of one network rise and fall together, so they are no independent observa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -64,14 +64,14 @@ class Sample:
             counted[0] += 1
             counted[1] += mean
 
-    def include(self, counts: Mapping[str, Any]) -> None:
-        """Take in what another sample counted, from its document."""
-        self.cases += counts["cases"]
-        self.unsure += counts["unsure"]
-        self.histogram.update({int(bin): count for bin, count in counts["histogram"].items()})
-        for block, (cases, total) in counts["blocks"].items():
+    def include(self, document: Mapping[str, Any]) -> None:
+        """Take in another sample, of other architectures, from its document."""
+        self.cases += document["cases"]
+        self.unsure += document["unsure"]
+        self.histogram.update({int(bin): count for bin, count in document["histogram"].items()})
+        for block, (count, total) in document["blocks"].items():
             counted = self.blocks.setdefault(int(block), [0, 0])
-            counted[0] += cases
+            counted[0] += count
             counted[1] += total
 
     def document(self) -> dict[str, Any]:
@@ -115,12 +115,12 @@ class Samples:
             sample = self.samples.setdefault((op, kind, agreement.dtype), Sample())
             sample.add(block, found, (op, kind) in unsure)
 
-    def include(self, document: Sequence[Mapping[str, Any]], fingerprint: str) -> None:
-        """Take in what others gathered, from their document and their fingerprint."""
-        self.drawn = (self.drawn + int(fingerprint, 16)) % (1 << WIDTH)
-        for counts in document:
-            key = (counts["op"], counts["kind"], counts["dtype"])
-            self.samples.setdefault(key, Sample()).include(counts)
+    def include(self, drawn: str, documents: Iterable[Mapping[str, Any]]) -> None:
+        """Take in the samples of other architectures, of which this is the fingerprint."""
+        self.drawn = (self.drawn + int(drawn, 16)) % (1 << WIDTH)
+        for document in documents:
+            key = (document["op"], document["kind"], document["dtype"])
+            self.samples.setdefault(key, Sample()).include(document)
 
     def document(self) -> list[dict[str, Any]]:
         """Return plain JSON, sorted."""

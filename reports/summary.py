@@ -12,9 +12,9 @@ from reports.agreement import FAULTS, REFUSED, Agreement, TensorAgreement, Verdi
 from reports.coverage import Coverage
 from reports.samples import MOST_DIGITS, PER_DIGIT, WHOLE, Samples
 
-VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 SCHEMA = 2
 """Of documents; the first had no samples, no counts of arrays by kind, and no counts of failures by op."""
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 KEPT = 50
 """Failures and inconclusive arrays that are kept in full; beyond that they are counted."""
 
@@ -36,7 +36,7 @@ class _Arrays:
     def include(self, counts: Mapping[str, Any]) -> None:
         self.verdicts.update({verdict: counts[verdict] for verdict in VERDICTS})
         self.counted += counts["counted"]
-        self.worst = min((worst for worst in (self.worst, counts["worst_digits"]) if worst is not None), default=None)
+        self.worst = min((d for d in (self.worst, counts["worst_digits"]) if d is not None), default=None)
 
 
 @dataclass
@@ -71,6 +71,11 @@ class _Row:
         for dtype, bins in counts["histogram"].items():
             before = self.histogram.get(dtype, [0] * len(bins))
             self.histogram[dtype] = [a + b for a, b in zip(before, bins, strict=True)]
+        for arrays in counts["arrays"]:
+            key = (arrays["kind"], arrays["against"], arrays["dtype"])
+            self.arrays.setdefault(key, _Arrays()).include(arrays)
+        self.failed.update(counts["failed"])
+        self.crashed.update(counts["crashed"])
 
 
 def _keep_least(least: dict[str, float], key: str, digits: float | None) -> None:
@@ -214,7 +219,7 @@ class Summary:
                 self.worst[dtype] = tensor
         self.refused = {**document["refused"], **self.refused}
         self.coverage.include(document["coverage"])
-        self.samples.include(document["samples"], document["drawn"])
+        self.samples.include(document["drawn"], document["samples"])
         self.corpus += document["corpus"]
         self.failures += document["failures"][: KEPT - len(self.failures)]
         self.inconclusive += document["inconclusive_tensors"][: KEPT - len(self.inconclusive)]
@@ -348,7 +353,9 @@ def _op_in_words(node: Mapping[str, Any]) -> str:
 def sentence(document: Mapping[str, Any]) -> str:
     """Say the result in one sentence."""
     count, name = document["architectures"], document["implementation"]
-    networks = f"{count} random architecture{'' if count == 1 else 's'}"
+    against = document["against"]
+    alone = bool(against) and not any(pair.startswith("autograd") for pair in against)
+    networks = f"{count} {'check' if alone else 'random architecture'}{'' if count == 1 else 's'}"
     saved = len({result["digest"] for result in document["corpus"]} - {""})
     if saved:
         networks += f" and {saved} saved one{'' if saved == 1 else 's'}"
@@ -356,8 +363,9 @@ def sentence(document: Mapping[str, Any]) -> str:
         blamed = sorted({failure["op"] for failure in document["failures"] if failure["op"]})
         wrong = f": {', '.join(blamed)}" if blamed else ""
         names = sorted({failure["implementation"] for failure in document["failures"]})
+        whom = "finite differences of its own forward" if alone else "PyTorch"
         name, disagree = ", ".join(names), "disagree" if len(names) > 1 else "disagrees"
-        what = "raised on" if document["crashed"] == document["failed"] else f"{disagree} with PyTorch on"
+        what = "raised on" if document["crashed"] == document["failed"] else f"{disagree} with {whom} on"
         wrongs = len({failure["digest"] for failure in document["failures"]})
         more = "at least " if document["failed"] > len(document["failures"]) else ""
         return f"{name} {what} {more}{wrongs} of {networks}{wrong}."
@@ -365,4 +373,6 @@ def sentence(document: Mapping[str, Any]) -> str:
         return f"{name}: nothing was verified."
     digits = [f"{least:.1f} in {dtype}" for dtype, least in document["worst_digits"].items() if least is not None]
     least = f"; fewest digits: {', '.join(digits)}" if digits else ""
-    return f"{name} agrees with PyTorch autograd and with finite differences on {networks}{least}."
+    whom = "finite differences of its own forward" if alone else "PyTorch autograd and with finite differences"
+    agree = "agree" if ", " in name else "agrees"
+    return f"{name} {agree} with {whom} on {networks}{least}."

@@ -129,7 +129,7 @@ CASES: list[tuple[Callable[..., Pass], Architecture, str]] = [
     (after(buffer), TANH, "the gradient of input 0 is a buffer that the next backward overwrites"),
     (accumulating, LINEAR, "a second backward gives another gradient of weight"),
     (after(raw_memory), TANH, "the gradient of input 0 depends on how the gradient of the output lies in memory"),
-    (raw_input, TANH, "the gradient of input 0 depends on how the inputs and parameters lies in memory"),
+    (raw_input, TANH, "the gradient of input 0 depends on how the inputs and parameters lie in memory"),
     (after(in_place), TANH, "It fails on arrays that are read-only or not contiguous"),
     (after(constant), LINEAR, "the gradient of weight is not linear: zero times the gradient of the output does not"),
     (after(sign_of_cotangent), TANH, "the gradient of input 0 is not linear: -0.5 times"),

@@ -184,6 +184,71 @@ def test_the_report_of_an_interrupted_session_has_what_was_verified(project: pyt
     assert f"on {found['architectures']} random architectures" in said(result)
 
 
+CHECKS = """
+import numpy as np
+import torch
+import backproof
+
+def square(x, factor=2.0):
+    return x * x, lambda g: factor * x * g
+
+def wrong_square(x):
+    return square(x, 2.001)
+
+class Square(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        return 2 * ctx.saved_tensors[0] * g
+
+def test_right(backproof_check):
+    assert backproof_check(square, np.array([1.0, -2.0])).agrees
+    assert backproof_check(Square, torch.tensor([1.0, 3.0], dtype=torch.float64)).agrees
+    assert backproof.check_gradients(square, np.array([1.0, -2.0])).agrees
+
+def test_wrong(backproof_check):
+    backproof_check(wrong_square, [np.array([1.0, -2.0])])
+"""
+
+
+def test_checks_of_one_function_are_recorded_as_well(project: pytest.Pytester) -> None:
+    project.makepyfile(test_mine=CHECKS)
+    right = run(project, "-k", "right")
+    right.assert_outcomes(passed=1)
+    assert "square agree with finite differences of its own forward on 3 checks" in said(right)
+    wrong = run(project, "-k", "wrong", "--backproof-report", "report")
+    wrong.assert_outcomes(failed=1)
+    assert "single.py" not in wrong.stdout.str()
+    assert "wrong_square disagrees with finite differences of its own forward on 1 of 1 check" in said(wrong)
+    assert document(project.path / "report")["failures"][0]["implementation"] == "wrong_square"
+
+
+def test_a_baseline_is_compared_with_and_what_got_worse_fails_the_session(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        from mine import Mine, Wrong
+        def test_it(backproof_verify):
+            backproof_verify(Mine(), layers=["Linear"], examples=2)
+        def test_wrong_but_expected(backproof_verify):
+            try: backproof_verify(Wrong(), layers=["Linear"], examples=2)
+            except AssertionError: pass
+        """
+    )
+    assert run(project, "--backproof-report", "before", "-k", "test_it").ret == 0
+    baseline = ("--backproof-baseline", "before/agreement.json")
+    same = run(project, *baseline, "-k", "test_it")
+    assert same.ret == 0
+    assert "No regression: 0 better, 0 new, 0 gone." in said(same).splitlines()
+    worse = run(project, *baseline, "--backproof-report", "after")
+    assert worse.ret == pytest.ExitCode.TESTS_FAILED
+    assert any(line.startswith("Regression: ") and "Linear" in line for line in said(worse).splitlines())
+    assert document(project.path / "after")["comparison"]["regression"] is True
+
+
 def test_what_is_not_used_costs_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_nothing(): pass")
     code = (
@@ -222,6 +287,8 @@ def test_what_was_imported_before_pytest_started_gets_no_warning(pytester: pytes
         (("--backproof-layers", "Liner"), "no layer 'Liner' in the catalogue: did you mean Linear?"),
         (("--backproof-layers", "GELU", "--backproof-implementation", "mine:Mine"), "mine does not support GELU"),
         (("--backproof-report", "mine.py/report"), "mine.py is no folder that can be written"),
+        (("--backproof-baseline", "missing.json"), "No such file"),
+        (("--backproof-baseline", "mine.py"), "--backproof-baseline: "),
         (("-o", "backproof_examples=0"), "--backproof-examples: 0 is not in the range"),
     ],
 )
