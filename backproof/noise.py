@@ -15,8 +15,8 @@ from reports.precision import precision
 
 Gradients = Mapping[Tensor, Array]
 
-LOST = 2.0**13
-"""Where two precisions differ by so many units of the coarser one, or by a quarter, hardly a digit is left there."""
+LOST = 64.0
+"""Where two precisions differ by so many units of the coarser one, or by a quarter, something cancelled there."""
 
 JUMP = 10.0
 """A gradient that moves so many times farther than it does elsewhere jumps: a kink lies within rounding."""
@@ -90,7 +90,7 @@ class Noise:
 
     @cached_property
     def _cancelled(self) -> dict[Tensor, float]:
-        """Where a coarser dtype keeps next to no digit of an entry, how much may have cancelled there; else 0.
+        """Where two precisions differ by more than their rounding, how much may have cancelled there; else 0.
 
         In the tail of ``1 - y^2`` no change of the input moves the rounding of y, so it is told by comparing two
         precisions: what cancelled was no larger than the cotangents times what goes forward.

@@ -182,8 +182,10 @@ class Check:
     @cached_property
     def noise(self) -> Noise:
         """What rounding does to its gradients."""
-        ahead = max((magnitude(y) for y in self.outputs if is_numeric(y)), default=0.0)
-        return Noise(self._again, self.case.given, self.wide, self.dtype, max(1.0, ahead))
+        given = self.case.given
+        ahead = (*given.parameters.values(), *given.inputs.values(), *self.outputs)
+        largest = max((magnitude(a) for a in ahead if is_numeric(a)), default=0.0)
+        return Noise(self._again, given, self.wide, self.dtype, max(1.0, largest))
 
     def _again(self, given: Given) -> Mapping[Tensor, Array]:
         try:
