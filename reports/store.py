@@ -173,24 +173,24 @@ class Store:
             raise StoreError(f"{self.path}: is damaged: its tables are not those of a store of version {version}")
 
     def _defined(self, definition: Mapping[str, Any] | None, examples: int, command: str) -> dict[str, Any]:
+        if definition is None:
+            known = self._database.execute("SELECT definition FROM campaign").fetchone()
+            if known is None:
+                raise StoreError(f"{self.path}: holds no campaign: backproof verify --store begins one")
+            return self._read_definition(known[0])
+        wanted = json.dumps(definition, sort_keys=True, allow_nan=False)
         with self._transaction():
             known = self._database.execute("SELECT definition FROM campaign").fetchone()
-            if definition is None:
-                if known is None:
-                    raise StoreError(f"{self.path}: holds no campaign: backproof verify --store begins one")
-                return self._read_definition(known[0])
-            wanted = json.dumps(definition, sort_keys=True, allow_nan=False)
             if known is None:
                 self._database.execute("INSERT INTO campaign VALUES (1, ?, ?, ?)", (wanted, examples, command))
             elif known[0] != wanted:
                 told = _differences(self._read_definition(known[0]), json.loads(wanted))
                 raise StoreError(f"{self.path}: holds another campaign: {told}; give this one a store of its own")
             else:
-                self._database.execute(
-                    "UPDATE campaign SET examples = max(examples, ?), command = ?", (examples, command)
-                )
-            read: dict[str, Any] = json.loads(wanted)
-            return read
+                most = (examples, command)
+                self._database.execute("UPDATE campaign SET examples = max(examples, ?), command = ?", most)
+        read: dict[str, Any] = json.loads(wanted)
+        return read
 
     def _read_definition(self, text: Any) -> dict[str, Any]:
         kinds = {"implementation": str, "seed": int, "dtypes": list, "facts": dict, "environment": dict}
@@ -403,7 +403,7 @@ class Store:
         """Say in one line what SQLite has to say."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (UnicodeError, sqlite3.Error) as error:  # a damaged name may end up in SQLite's own message
             full = getattr(error, "sqlite_errorname", "") in _NO_SPACE
             what = f"cannot be written: {error}; what was committed is safe" if full else str(error)
             raise StoreError(f"{self.path or 'the temporary store'}: {what}") from error
