@@ -17,7 +17,8 @@ from backproof import terminal
 from backproof.cluster import ClusterError
 from reference import Architecture
 from reports import distinct, write_report
-from reports.store import STRETCH, Row, Store, StoreError
+from reports.row import Row
+from reports.store import STRETCH, Store, StoreError
 
 AGREE, DISAGREE, USAGE, FAILED, INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -61,7 +62,7 @@ class Session:
         if json_file is not None and not self.to_stdout:
             json_file.open("a").close()
 
-    def run(self, rows: Generator[Row], store: Store, examples: int) -> None:
+    def run(self, rows: Generator[Row | None], store: Store, examples: int) -> None:
         """Take everything in, until it ends or Ctrl-C is pressed; what is there by then is kept."""
         progress = Progress(
             TextColumn("verifying"),
@@ -81,10 +82,11 @@ class Session:
                 task = progress.add_task("", total=examples, completed=there, worst="")
                 committed = counted = monotonic()
                 for row in rows:
-                    waiting.append(row)
-                    self._watch(row)
+                    if row is not None:
+                        waiting.append(row)
+                        self._watch(row)
                     now = monotonic()
-                    if len(waiting) >= STRETCH or now > committed + COMMIT:
+                    if row is None or len(waiting) >= STRETCH or now > committed + COMMIT:
                         there += store.add(waiting)
                         waiting.clear()
                         committed = now

@@ -14,13 +14,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from reports.agreement import Agreement
-from reports.coverage import Coverage, Facts
-from reports.packing import PACKED, UNPACKED, pack, unpack
+from reports.coverage import Coverage
+from reports.definition import differences, facts_of, read_definition
+from reports.packing import PACKED, UNPACKED, unpack
+from reports.row import Row, line
 from reports.schema import APPLICATION, MAGIC, VERSION, migrate, tables
 from reports.summary import KEPT, Summary
 
@@ -40,44 +41,6 @@ _NO_SPACE = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_
 
 class StoreError(ValueError):
     """A store that cannot be read or written; the message is one line, and names the file."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One example, verified.
-
-    Attributes
-    ----------
-    number, digest
-        Which one, and the digest of its architecture.
-    verdict
-        ``agree``, ``disagree`` or ``failed``.
-    packed
-        All of it.
-    worst
-        The fewest digits against autograd by dtype, for whoever watches; it is not kept.
-    notes
-        Remarks on what the implementation did besides computing.
-    """
-
-    number: int
-    digest: str
-    verdict: str
-    packed: bytes
-    worst: Mapping[str, float]
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, number: int, agreements: Sequence[Agreement], notes: tuple[str, ...] = ()) -> Row:
-        """Pack the agreements on an example, one per dtype."""
-        failed = any(a.failure is not None for a in agreements)
-        verdict = "failed" if failed else "agree" if all(a.agrees for a in agreements) else "disagree"
-        worst = {}
-        for agreement in agreements:
-            compared = (t for t in agreement.tensors if t.against == "autograd" and t.verdict != "inconclusive")
-            if digits := [t.digits for t in compared if t.digits is not None]:
-                worst[agreement.dtype] = min(digits)
-        return cls(number, agreements[0].digest, verdict, pack(agreements), worst, notes)
 
 
 class Store:
@@ -184,7 +147,7 @@ class Store:
             if known is None:
                 self._database.execute("INSERT INTO campaign VALUES (1, ?, ?, ?)", (wanted, examples, command))
             elif known[0] != wanted:
-                told = _differences(self._read_definition(known[0]), json.loads(wanted))
+                told = differences(self._read_definition(known[0]), json.loads(wanted))
                 raise StoreError(f"{self.path}: holds another campaign: {told}; give this one a store of its own")
             else:
                 most = (examples, command)
@@ -193,19 +156,10 @@ class Store:
         return read
 
     def _read_definition(self, text: Any) -> dict[str, Any]:
-        kinds = {"implementation": str, "seed": int, "dtypes": list, "facts": dict, "environment": dict}
         try:
-            definition = json.loads(text)
-            wrong = [name for name, kind in kinds.items() if type(definition[name]) is not kind]
-            wrong += [name for name in definition["dtypes"] if not isinstance(name, str)]
-            wrong += [name for name, value in definition["environment"].items() if not isinstance(value, str)]
-            _facts(definition)
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise StoreError(f"{self.path}: is damaged: its campaign cannot be read: {error!r:.80}") from None
-        if wrong:
-            raise StoreError(f"{self.path}: is damaged: its campaign has a strange {wrong[0]:.80}")
-        found: dict[str, Any] = definition
-        return found
+            return read_definition(text)
+        except ValueError as error:
+            raise StoreError(f"{self.path}: is damaged: its campaign cannot be read: {error}") from None
 
     # -- Sharing the work
 
@@ -347,7 +301,7 @@ class Store:
             (seconds,) = self._database.execute("SELECT total(seconds) FROM runs").fetchone()
         about = {"implementation": self.definition["implementation"], "seed": self.definition["seed"]}
         about |= {"requested": examples, "command": command, "environment": self.definition["environment"]}
-        summary = Summary(self.definition["dtypes"], about, Coverage(_facts(self.definition)), seconds=seconds)
+        summary = Summary(self.definition["dtypes"], about, Coverage(facts_of(self.definition)), seconds=seconds)
         results, noted = hashlib.sha256(), 0
         notes: list[dict[str, Any]] = []
         for number, agreements, said in self.agreements():
@@ -356,7 +310,7 @@ class Store:
                 summary.add(agreements)
             except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
                 raise StoreError(f"{self.path}: is damaged: example {number}: {error!s:.200}") from None
-            results.update(_line(number, agreements).encode())
+            results.update(line(number, agreements).encode())
             noted += bool(said)
             if len(notes) < KEPT:
                 notes += [{"number": number, "digest": agreements[0].digest, "note": note} for note in said]
@@ -446,40 +400,3 @@ def _alive(host: str, process: int, until: float) -> bool:
         except PermissionError:
             return True
     return True
-
-
-def _facts(definition: Mapping[str, Any]) -> dict[str, Facts]:
-    return {
-        op: Facts(tuple(map(int, facts["ranks"])), dict(facts["defaults"]), bool(facts["loss"]))
-        for op, facts in definition["facts"].items()
-    }
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Say what differs between two definitions, in one line."""
-    told = []
-    for name in sorted({*there, *here} - {"facts"}):
-        one, other = there.get(name), here.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            told += [
-                f"{key} {one.get(key)} there, {other.get(key)} here"
-                for key in sorted({*one, *other})
-                if one.get(key) != other.get(key)
-            ]
-        elif one != other:
-            told.append(f"{name} {_brief(one)} there, {_brief(other)} here")
-    return ", ".join(told) or "other facts about the layers"
-
-
-def _brief(value: Any) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _line(number: int, agreements: Sequence[Agreement]) -> str:
-    """What of an example does not depend on where and when it ran."""
-    said = [
-        [a.dtype, a.failure is not None, [[t.label, t.against, t.verdict, t.digits] for t in a.tensors]]
-        for a in agreements
-    ]
-    return json.dumps([number, agreements[0].digest, said])
