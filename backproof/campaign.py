@@ -27,7 +27,8 @@ from reference.ops import STRUCTURAL
 from reports import Agreement
 from reports.agreement import SECOND_ORDER
 from reports.packing import unpack
-from reports.store import STRETCH, Row, Store
+from reports.row import Row
+from reports.store import STRETCH, Store
 
 BATCH = STRETCH
 """Architectures handed to a process at a time: what is claimed in a store at a time."""
@@ -131,8 +132,10 @@ class Campaign:
                     yield waiting.pop(number)
                     number = next(following)
 
-    def rows(self, store: Store, processes: Processes) -> Generator[Row]:
+    def rows(self, store: Store, processes: Processes) -> Generator[Row | None]:
         """Verify what the store has not, sharing it with other processes that write there; the caller adds the rows.
+
+        None: commit what there is by now; others may be waiting for it, as this process waits for theirs.
 
         Raises
         ------
@@ -142,16 +145,20 @@ class Campaign:
         mistakes: list[Exception] = []
         while True:
             claims = takewhile(bool, (store.claim(self.examples) for _ in count()))
+            worked = False
             for outcome in processes.outcomes(self.row, claims):
+                worked = True
                 if outcome.error is None:
                     yield row_of(outcome)
                     continue
                 mistakes.append(outcome.error)
                 if len(mistakes) == MISTAKES:
                     raise outcome.error
-            if not store.claimed_by_others():
+            yield None
+            if store.claimed_by_others():
+                sleep(0.5)
+            elif not worked:  # looked through once more: another may have given back what it had claimed
                 break
-            sleep(0.5)
         if mistakes:
             raise mistakes[0]
 
@@ -162,13 +169,6 @@ class Campaign:
     def row(self, number: int) -> Row:
         """Verify one example, packed."""
         return Row.of(number, self.example(number))
-
-    @property
-    def name(self) -> str:
-        """By which another process finds the implementation."""
-        if not isinstance(self.implementation, str):
-            raise TypeError(f"the implementation {self.implementation.name} is an object of this process, not a name")
-        return self.implementation
 
     def reference(self, number: int) -> Reference:
         """Draw one example."""

@@ -6,6 +6,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from backproof.campaign import Campaign, agreements, loaded, lost, ready
 from backproof.isolation import Pool
@@ -27,8 +28,7 @@ class Saved:
     architecture: Architecture
 
 
-@dataclass(frozen=True)
-class Replayed:
+class Replayed(NamedTuple):
     """What came of one: agreements, one per dtype, or none and the reason why it is not supported."""
 
     file: str

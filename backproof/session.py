@@ -18,7 +18,8 @@ from backproof.cluster import ClusterError
 from reference import Architecture
 from reports import compare, distinct, junit, write_report
 from reports.comparison import Document
-from reports.store import STRETCH, Row, Store, StoreError
+from reports.row import Row
+from reports.store import STRETCH, Store, StoreError
 
 if TYPE_CHECKING:
     from backproof.corpus import Replayed
@@ -88,7 +89,7 @@ class Session:
         except KeyboardInterrupt:
             self.interrupted = True
 
-    def run(self, rows: Generator[Row], store: Store, examples: int) -> None:
+    def run(self, rows: Generator[Row | None], store: Store, examples: int) -> None:
         """Take everything in, until it ends or Ctrl-C is pressed; what is there by then is kept."""
         if self.interrupted:
             return
@@ -110,10 +111,11 @@ class Session:
                 task = progress.add_task("", total=examples, completed=there, worst="")
                 committed = counted = monotonic()
                 for row in rows:
-                    waiting.append(row)
-                    self._watch(row)
+                    if row is not None:
+                        waiting.append(row)
+                        self._watch(row)
                     now = monotonic()
-                    if len(waiting) >= STRETCH or now > committed + COMMIT:
+                    if row is None or len(waiting) >= STRETCH or now > committed + COMMIT:
                         there += store.add(waiting)
                         waiting.clear()
                         committed = now

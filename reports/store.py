@@ -14,13 +14,14 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from reports.agreement import Agreement
-from reports.coverage import Coverage, Facts
-from reports.packing import PACKED, UNPACKED, pack, unpack
+from reports.coverage import Coverage
+from reports.definition import differences, facts_of, read_definition
+from reports.packing import PACKED, UNPACKED, unpack
+from reports.row import Row, line
 from reports.schema import APPLICATION, MAGIC, VERSION, migrate, tables
 from reports.summary import KEPT, Summary
 
@@ -40,60 +41,6 @@ _NO_SPACE = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_
 
 class StoreError(ValueError):
     """A store that cannot be read or written; the message is one line, and names the file."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One example, verified.
-
-    Attributes
-    ----------
-    number, digest
-        Which one, and the digest of its architecture.
-    verdict
-        ``agree``, ``disagree`` or ``failed``.
-    packed
-        All of it.
-    worst
-        The fewest digits against autograd by dtype, for whoever watches; it is not kept.
-    notes
-        Remarks on what the implementation did besides computing.
-    """
-
-    number: int
-    digest: str
-    verdict: str
-    packed: bytes
-    worst: Mapping[str, float]
-    notes: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, number: int, agreements: Sequence[Agreement], notes: tuple[str, ...] = ()) -> Row:
-        """Pack the agreements on an example, one per dtype."""
-        failed = any(a.failure is not None for a in agreements)
-        verdict = "failed" if failed else "agree" if all(a.agrees for a in agreements) else "disagree"
-        worst = {}
-        for agreement in agreements:
-            compared = (t for t in agreement.tensors if t.against == "autograd" and t.verdict != "inconclusive")
-            if digits := [t.digits for t in compared if t.digits is not None]:
-                worst[agreement.dtype] = min(digits)
-        return cls(number, agreements[0].digest, verdict, pack(agreements), worst, notes)
-
-
-class Saved(Protocol):
-    """What a saved architecture gave, as :meth:`Summary.replay` takes it."""
-
-    @property
-    def file(self) -> str:
-        """Where it was saved."""
-
-    @property
-    def agreements(self) -> Sequence[Agreement]:
-        """One for each dtype."""
-
-    @property
-    def unsupported(self) -> str:
-        """Why there are none, if so."""
 
 
 class Store:
@@ -189,39 +136,30 @@ class Store:
             raise StoreError(f"{self.path}: is damaged: its tables are not those of a store of version {version}")
 
     def _defined(self, definition: Mapping[str, Any] | None, examples: int, command: str) -> dict[str, Any]:
+        if definition is None:
+            known = self._database.execute("SELECT definition FROM campaign").fetchone()
+            if known is None:
+                raise StoreError(f"{self.path}: holds no campaign: backproof verify --store begins one")
+            return self._read_definition(known[0])
+        wanted = json.dumps(definition, sort_keys=True, allow_nan=False)
         with self._transaction():
             known = self._database.execute("SELECT definition FROM campaign").fetchone()
-            if definition is None:
-                if known is None:
-                    raise StoreError(f"{self.path}: holds no campaign: backproof verify --store begins one")
-                return self._read_definition(known[0])
-            wanted = json.dumps(definition, sort_keys=True, allow_nan=False)
             if known is None:
                 self._database.execute("INSERT INTO campaign VALUES (1, ?, ?, ?)", (wanted, examples, command))
             elif known[0] != wanted:
-                told = _differences(self._read_definition(known[0]), json.loads(wanted))
+                told = differences(self._read_definition(known[0]), json.loads(wanted))
                 raise StoreError(f"{self.path}: holds another campaign: {told}; give this one a store of its own")
             else:
-                self._database.execute(
-                    "UPDATE campaign SET examples = max(examples, ?), command = ?", (examples, command)
-                )
-            read: dict[str, Any] = json.loads(wanted)
-            return read
+                most = (examples, command)
+                self._database.execute("UPDATE campaign SET examples = max(examples, ?), command = ?", most)
+        read: dict[str, Any] = json.loads(wanted)
+        return read
 
     def _read_definition(self, text: Any) -> dict[str, Any]:
-        kinds = {"implementation": str, "dtypes": list, "facts": dict, "environment": dict, "unsupported": list}
         try:
-            definition = json.loads(text)
-            wrong = [name for name, kind in kinds.items() if type(definition[name]) is not kind]
-            wrong += [name for name in definition["dtypes"] if not isinstance(name, str)]
-            wrong += [name for name, value in definition["environment"].items() if not isinstance(value, str)]
-            _facts(definition)
-        except (AttributeError, KeyError, RecursionError, TypeError, ValueError) as error:
-            raise StoreError(f"{self.path}: is damaged: its campaign cannot be read: {error!r:.80}") from None
-        if wrong:
-            raise StoreError(f"{self.path}: is damaged: its campaign has a strange {wrong[0]:.80}")
-        found: dict[str, Any] = definition
-        return found
+            return read_definition(text)
+        except ValueError as error:
+            raise StoreError(f"{self.path}: is damaged: its campaign cannot be read: {error}") from None
 
     # -- Sharing the work
 
@@ -338,7 +276,9 @@ class Store:
                     raise StoreError(f"{self.path}: is damaged: example {number}: {error}") from None
                 yield number, agreements, said
 
-    def document(self, check: Callable[[Any], object] = dict, saved: Iterable[Saved] = ()) -> dict[str, Any]:
+    def document(
+        self, check: Callable[[Any], object] = dict, saved: Iterable[tuple[str, Sequence[Agreement], str]] = ()
+    ) -> dict[str, Any]:
         """Make the document of :meth:`Summary.document` from all that is there, in order of number.
 
         It has, besides: ``results``, a digest of what came out (numbers, digests of architectures, verdicts and digits
@@ -351,7 +291,7 @@ class Store:
         check
             Raises a ValueError if an architecture, as plain JSON, is none: for a store that may be a stranger's.
         saved
-            What saved architectures gave, which are listed before those of the store, and kept by nobody.
+            What saved architectures gave, for :meth:`Summary.replay`: listed first, and not kept.
 
         Raises
         ------
@@ -365,19 +305,19 @@ class Store:
             (seconds,) = self._database.execute("SELECT total(seconds) FROM runs").fetchone()
         about = {"implementation": self.definition["implementation"], "seed": self.definition["seed"]}
         about |= {"requested": examples, "command": command, "environment": self.definition["environment"]}
-        about |= {name: self.definition[name] for name in ("chosen", "unsupported")}
-        summary = Summary(self.definition["dtypes"], about, Coverage(_facts(self.definition)), seconds=seconds)
+        about |= {"chosen": self.definition["chosen"], "unsupported": self.definition["unsupported"]}
+        summary = Summary(self.definition["dtypes"], about, Coverage(facts_of(self.definition)), seconds=seconds)
         results, noted = hashlib.sha256(), 0
         notes: list[dict[str, Any]] = []
         for replayed in saved:
-            summary.replay(replayed.file, replayed.agreements, replayed.unsupported)
+            summary.replay(*replayed)
         for number, agreements, said in self.agreements():
             try:
                 check(agreements[0].architecture)
                 summary.add(agreements)
             except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
                 raise StoreError(f"{self.path}: is damaged: example {number}: {error!s:.200}") from None
-            results.update(_line(number, agreements).encode())
+            results.update(line(number, agreements).encode())
             noted += bool(said)
             if len(notes) < KEPT:
                 notes += [{"number": number, "digest": agreements[0].digest, "note": note} for note in said]
@@ -424,7 +364,7 @@ class Store:
         """Say in one line what SQLite has to say."""
         try:
             yield
-        except sqlite3.Error as error:
+        except (UnicodeError, sqlite3.Error) as error:  # a damaged name may end up in SQLite's own message
             full = getattr(error, "sqlite_errorname", "") in _NO_SPACE
             what = f"cannot be written: {error}; what was committed is safe" if full else str(error)
             raise StoreError(f"{self.path or 'the temporary store'}: {what}") from error
@@ -467,40 +407,3 @@ def _alive(host: str, process: int, until: float) -> bool:
         except PermissionError:
             return True
     return True
-
-
-def _facts(definition: Mapping[str, Any]) -> dict[str, Facts]:
-    return {
-        op: Facts(tuple(map(int, facts["ranks"])), dict(facts["defaults"]), bool(facts["loss"]))
-        for op, facts in definition["facts"].items()
-    }
-
-
-def _differences(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
-    """Say what differs between two definitions, in one line."""
-    told = []
-    for name in sorted({*there, *here} - {"facts"}):
-        one, other = there.get(name), here.get(name)
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            told += [
-                f"{key} {one.get(key)} there, {other.get(key)} here"
-                for key in sorted({*one, *other})
-                if one.get(key) != other.get(key)
-            ]
-        elif one != other:
-            told.append(f"{name} {_brief(one)} there, {_brief(other)} here")
-    return ", ".join(told) or "other facts about the layers"
-
-
-def _brief(value: Any) -> str:
-    text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _line(number: int, agreements: Sequence[Agreement]) -> str:
-    """What of an example does not depend on where and when it ran."""
-    said = [
-        [a.dtype, a.failure is not None, [[t.label, t.against, t.verdict, t.digits] for t in a.tensors]]
-        for a in agreements
-    ]
-    return json.dumps([number, agreements[0].digest, said])
