@@ -1,6 +1,8 @@
 """Backproof proves hand-written gradients against PyTorch autograd and finite differences.
 
 What stands here is imported when it is first used: ``import backproof`` and ``backproof --help`` load no torch.
+
+PYTEST_DONT_REWRITE: pytest, which has a plugin here, would else warn where this was imported before it started.
 """
 
 from importlib import import_module

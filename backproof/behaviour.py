@@ -20,6 +20,9 @@ from reference import Node, Reference, Tensor
 from reference.run import Array, is_numeric
 from reference.sensitivity import LOOKS
 
+SPREAD = 6
+"""Along so many axes numbers are spread out in memory, each doubling it."""
+
 
 class Misbehaviour(NamedTuple):
     """What a node does that it must not, in words, and whether it ``spoils`` the numbers of others."""
@@ -222,9 +225,10 @@ def _laid_out(first: _Once) -> str | None:
 
 
 def _strided(array: Array) -> Array:
-    """The same numbers, spread out in memory with the axes in reverse, and read-only."""
-    spread: Any = np.full([2 * n for n in array.shape[::-1]], 7, array.dtype).T
-    view = spread[(*(slice(None, None, 2) for _ in array.shape), ...)]
+    """The same numbers, spread out in memory the axes in reverse, and read-only; of very many axes along the first."""
+    gaps = [2 if axis < SPREAD else 1 for axis in range(array.ndim)]
+    spread: Any = np.full([gap * n for gap, n in zip(gaps, array.shape)][::-1], 7, array.dtype).T
+    view = spread[(*(slice(None, None, gap) for gap in gaps), ...)]
     view[...] = array
     view.flags.writeable = False
     return np.asarray(view)

@@ -39,7 +39,7 @@ class Campaign:
     Attributes
     ----------
     implementation
-        By name, for every process loads its own.
+        By name, for every process loads its own; an object runs in this process only.
     examples, seed
         Example i of seed s is ``random_architecture(s * 2**32 + i)``.
     dtypes
@@ -52,7 +52,7 @@ class Campaign:
         Where the reference runs; architectures and values are drawn on the CPU, so they are the same everywhere.
     """
 
-    implementation: str = "numpy"
+    implementation: str | Verifiable = "numpy"
     examples: int = 500
     seed: int = 0
     dtypes: tuple[str, ...] = ("float64", "float32")
@@ -74,7 +74,8 @@ class Campaign:
         check_second_order(self.dtypes, self.second_order)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise Unsupported("PyTorch finds no CUDA device here: without --device the reference runs on the CPU")
-        implementation = load(self.implementation)
+        given = self.implementation
+        implementation = load(given) if isinstance(given, str) else given
         supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op, self.dtypes)]
         for name in self.layers or ():
             if name not in supported:
@@ -113,9 +114,13 @@ class Campaign:
     def _batch(self, start: int) -> list[list[Agreement]]:
         return [self.example(i) for i in range(start, min(start + BATCH, self.examples))]
 
+    def reference(self, number: int) -> Reference:
+        """Draw one example."""
+        return random_reference((self.seed << 32) + number, self.layers)
+
     def example(self, number: int) -> list[Agreement]:
         """Verify one example."""
-        reference = random_reference((self.seed << 32) + number, self.layers)
+        reference = self.reference(number)
         if self.device != "cpu":
             reference = Reference(reference.twin.on(self.device), reference.values)
         verification = Verification(reference.twin.architecture, _loaded(self.implementation), reference=reference)
@@ -145,7 +150,9 @@ def _agreements(verification: Verification, dtypes: Sequence[str], second_order:
     return [verification.agreement(dtype, second_order=second_order) for dtype in dtypes]
 
 
-def shrunk(failures: Sequence[Mapping[str, Any]], implementation: str, isolated: bool) -> Generator[dict[str, Any]]:
+def shrunk(
+    failures: Sequence[Mapping[str, Any]], implementation: str | Verifiable, isolated: bool
+) -> Generator[dict[str, Any]]:
     """Shrink failures of a summary one after the other: what is to be filled into each.
 
     Parameters
@@ -153,7 +160,7 @@ def shrunk(failures: Sequence[Mapping[str, Any]], implementation: str, isolated:
     failures
         Entries of :attr:`reports.Summary.failures`.
     implementation
-        By name.
+        By name; or an object, which cannot be isolated.
     isolated
         In another process: the implementation may crash or hang on what it is given here, and costs no other failure.
     """
@@ -178,7 +185,7 @@ def shrunk(failures: Sequence[Mapping[str, Any]], implementation: str, isolated:
         _end(executor)
 
 
-def _shrunk(failure: Mapping[str, Any], implementation: str) -> dict[str, Any]:
+def _shrunk(failure: Mapping[str, Any], implementation: str | Verifiable) -> dict[str, Any]:
     dtype, architecture = failure["dtype"], Architecture.from_dict(failure["architecture"])
     second_order = any(tensor["against"].startswith(SECOND_ORDER) for tensor in failure["tensors"])
     try:
@@ -199,9 +206,11 @@ def _supports(implementation: Verifiable, op: str, dtypes: Sequence[str]) -> boo
     return supported and ("complex128" not in dtypes or completed.holomorphic(node))
 
 
-@cache
-def _loaded(name: str) -> Verifiable:
-    return load(name)
+_by_name = cache(load)
+
+
+def _loaded(implementation: str | Verifiable) -> Verifiable:
+    return _by_name(implementation) if isinstance(implementation, str) else implementation
 
 
 def one_thread() -> None:

@@ -17,7 +17,7 @@ from backproof.whole import along_one_direction
 from backproof.witnesses import Witnesses
 from reference import Node, Reference, Run, Tensor, Values
 from reference.differences import Estimate
-from reference.run import Array, magnitude
+from reference.run import Array, is_numeric, magnitude
 from reference.sensitivity import AHEAD, GLANCE, LOOK, THOROUGH
 from reports import TensorAgreement
 from reports.agreement import Verdict
@@ -26,6 +26,7 @@ ALONE = "autograd, node alone"
 ITSELF = "itself"
 PYTORCH = "autograd against differences"
 NOT_FINITE = "entries: PyTorch is not finite there, and what comes of infinities in complex numbers is nobody's rule"
+ORDER = "entries: infinities come back there, and whether they add up to NaN depends on the order"
 NOT_A_NUMBER = "NaN goes forward, and what comes back of it is nobody's rule"
 Verdicts = dict[Tensor, TensorAgreement]
 
@@ -78,8 +79,9 @@ class Examination:
 
     @cached_property
     def whole_verdicts(self) -> Verdicts:
-        """Every array of the whole network against autograd."""
-        verdicts = self._against_autograd(self.reference, self.whole)
+        """Every array of the whole network against autograd, which runs first: what it refuses nobody has to run."""
+        reference, _ = self.reference, self.reference.run
+        verdicts = self._against_autograd(reference, self.whole)
         if not self.implementation.runs_whole_networks:
             return verdicts
         shown = {Tensor("output", *map(str, slot)) for slot in map(self._slot, self.witnesses.architecture.outputs)}
@@ -133,7 +135,7 @@ class Examination:
         want, got = reference.run.tensors[name], found.tensors.get(name)
         if got is None and not want.any():
             got = np.zeros(want.shape, self.dtype)  # "no gradient flows" and zeros are one statement
-        unknown = ~np.isfinite(want) & self.witnesses.imaginary
+        unknown = self._undecided(name, got, want)
         if unknown.any() and got is not None and got.shape == want.shape:
             got = np.where(unknown, want, got)
         verdict = judged(
@@ -148,8 +150,19 @@ class Examination:
             excuse=self._excuse(reference, name),
         )
         if unknown.any() and verdict.verdict == "agree":
-            return replace(verdict, verdict="inconclusive", note=f"{unknown.sum()} of {unknown.size} {NOT_FINITE}")
+            note = NOT_FINITE if self.witnesses.imaginary else ORDER
+            return replace(verdict, verdict="inconclusive", note=f"{unknown.sum()} of {unknown.size} {note}")
         return verdict
+
+    def _undecided(self, name: Tensor, got: Any, want: Array) -> Array:
+        """Where infinities come together, and no order of adding them up is more right than another."""
+        strange = np.asarray(~np.isfinite(want))
+        if self.witnesses.imaginary or not strange.any():
+            return strange
+        alike = isinstance(got, np.ndarray) and got.shape == want.shape and is_numeric(got)
+        if not alike or name.kind in AHEAD:
+            return np.zeros_like(strange)
+        return np.asarray(strange & ~np.isfinite(got) & (np.isnan(got) != np.isnan(want)))
 
     def _excuse(self, reference: Reference, name: Tensor) -> str:
         """Why an array that seems to disagree need not be wrong, if so."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+import inspect
+import sys
 
+from backproof.implementations import Verifiable
 from reference import Architecture
 
 LINES, WIDTH = 10, 120
 """More lines there never are; longer ones only where there is one node, or the architecture stands as JSON."""
 
 
-def reproduction(architecture: Architecture, implementation: str, dtype: str, second_order: bool = False) -> str:
-    """Write a Python program of at most ten lines that verifies an architecture again and prints the agreement."""
-    given = f"implementation={implementation!r}, dtype={dtype!r}{', second_order=True' if second_order else ''}"
+def reproduction(
+    architecture: Architecture, implementation: str | Verifiable, dtype: str, second_order: bool = False
+) -> str:
+    """Write a Python program of at most ten lines that verifies an architecture again and prints the agreement.
+
+    An implementation that is found under no name stands there as ``implementation``, to be filled in.
+    """
+    said = implementation if isinstance(implementation, str) else found_as(implementation)
+    written = repr(said) if said else "implementation"
+    given = f"implementation={written}, dtype={dtype!r}{', second_order=True' if second_order else ''}"
     verified = f"print(verify(architecture, {given}))"
     for in_columns in (False, True):
         head = ["from backproof import Architecture, Input, Node, verify", *([] if in_columns else [""])]
@@ -24,31 +32,27 @@ def reproduction(architecture: Architecture, implementation: str, dtype: str, se
     return "\n".join(["from backproof import Architecture, verify", "", read, verified, ""])
 
 
+def found_as(implementation: Verifiable) -> str | None:
+    """Return ``module:object`` or ``module:Class``, by which an implementation is found again, if there is such a name.
+
+    A class whose constructor takes anything may have been given something: it is no name of what it made.
+    """
+    kind = type(implementation)
+    of_module = vars(sys.modules[kind.__module__])
+    named = [name for name, value in of_module.items() if value is implementation]
+    if not named and of_module.get(kind.__name__) is kind and not inspect.signature(kind).parameters:
+        named = [kind.__name__]
+    return f"{kind.__module__}:{named[0]}" if named else None
+
+
 def _built(architecture: Architecture, in_columns: bool) -> list[str]:
     """Write the constructor, with every node in a line of its own if so wanted."""
-    inputs = []
-    for i in architecture.inputs:
-        given = {name: value for name, value in vars(i).items() if name not in ("name", "shape")}
-        inputs.append(_called("Input", (i.name, i.shape), given | {"domain": i.domain if i.domain != "real" else None}))
-    nodes = []
-    for n in architecture.nodes:
-        rest = {"options": n.options or None, "shares": n.shares}
-        nodes.append(_called("Node", (n.name, n.op, dict(n.arguments), n.inputs), rest))
     training = "" if architecture.training else " training=False,"
     return [
         "architecture = Architecture(",
-        f"    inputs={_tuple(inputs)},",
-        *(["    nodes=(", *(f"        {node}," for node in nodes), "    ),"] if in_columns else ()),
-        *(() if in_columns else [f"    nodes={_tuple(nodes)},"]),
+        f"    inputs={architecture.inputs!r},",
+        *(["    nodes=(", *(f"        {node!r}," for node in architecture.nodes), "    ),"] if in_columns else ()),
+        *(() if in_columns else [f"    nodes={architecture.nodes!r},"]),
         f"    outputs={architecture.outputs!r}, seed={architecture.seed},{training}",
         ")",
     ]
-
-
-def _tuple(entries: Sequence[str]) -> str:
-    return f"({', '.join(entries)}{',' * (len(entries) == 1)})"
-
-
-def _called(name: str, arguments: Iterable[Any], keywords: Mapping[str, Any]) -> str:
-    several = [*map(repr, arguments), *(f"{word}={value!r}" for word, value in keywords.items() if value is not None)]
-    return f"{name}({', '.join(several)})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +16,15 @@ from reports.agreement import SECOND_ORDER
 
 SHOWN = 5
 """Failures shown in full, of different kinds; the report has them all."""
+WIDE = 120
+"""Columns of text for whatever shows it: a test's failure, a log."""
 
 
 def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> None:
     """Show a whole document of :meth:`reports.Summary.document`, whose report goes into a folder if there is one."""
     if document["architectures"]:
         console.print(table(document))
-    shown = distinct(document["failures"])[:SHOWN]
-    for failure in shown:
-        _show_failure(console, failure)
-        _show_minimal(console, failure, folder)
-    if more := document["failed"] - len(shown):
-        console.print(f"... and {more} more failure{'s' * (more > 1)} of these kinds or others")
+    _show_failures(console, document, folder)
     if document["corpus"]:
         console.print(escape(_corpus_in_words(document["corpus"])), highlight=False)
     if document["coverage"]["pairs_possible"]:
@@ -68,6 +66,41 @@ def table(document: Mapping[str, Any]) -> Table:
         cells = [f"[{colour}]{cell}[/]" if colour else cell for colour, cell in zip(colours, counts)]
         made.add_row(escape(row["op"]), *cells, *digits)
     return made
+
+
+def in_text(document: Mapping[str, Any]) -> str:
+    """Write the result in a sentence, and the failures, as text that can be copied."""
+    written = StringIO()
+    console = Console(file=written, width=WIDE, color_system=None)
+    console.print(escape(sentence(document)), highlight=False)
+    _show_failures(console, document, None)
+    return written.getvalue().rstrip()
+
+
+def in_lines(document: Mapping[str, Any]) -> list[str]:
+    """Return the result of a test session in a few lines: verdicts, digits, what was left out."""
+    verdicts = ", ".join(f"{document[verdict]:,} {verdict}" for verdict in ("agree", "disagree", "inconclusive"))
+    counts = f"{document['tensors']:,} arrays: {verdicts}, in {document['seconds']:.1f} s"
+    least = {dtype: digits for dtype, digits in document["worst_digits"].items() if digits is not None}
+    digits = ", ".join(f"{least[dtype]:.1f} in {dtype}" for dtype in least)
+    missing = document["unsupported"]
+    ops = ", ".join(missing) if len(missing) <= SHOWN else f"{len(missing)} layers"
+    left_out = f"left out: {sum(missing.values()):,} architectures with {ops}, not supported"
+    return [
+        sentence(document),
+        *([f"fewest digits: {digits}"] if document["failed"] and digits else ()),
+        counts,
+        *([left_out] if missing else ()),
+    ]
+
+
+def _show_failures(console: Console, document: Mapping[str, Any], folder: Path | None) -> None:
+    shown = distinct(document["failures"])[:SHOWN]
+    for failure in shown:
+        _show_failure(console, failure)
+        _show_minimal(console, failure, folder)
+    if more := document["failed"] - len(shown):
+        console.print(f"... and {more} more failure{'s' * (more > 1)} of these kinds or others")
 
 
 def _show_failure(console: Console, failure: Mapping[str, Any]) -> None:

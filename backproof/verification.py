@@ -10,6 +10,7 @@ import numpy as np
 from backproof.blame import Blame, blame, malformed
 from backproof.examination import Examination
 from backproof.implementations import Verifiable
+from backproof.listening import tell
 from backproof.running import ImplementationFailed, WrongArray
 from backproof.witnesses import Unsupported, Witnesses
 from reference import Architecture, Refused
@@ -48,7 +49,9 @@ def verify(
     backproof.implementations.UnknownImplementation
         There is no such implementation.
     """
-    return Verification(architecture, implementation).agreement(dtype, second_order=second_order)
+    agreement = Verification(architecture, implementation).agreement(dtype, second_order=second_order)
+    tell(agreement)
+    return agreement
 
 
 class Verification(Witnesses):

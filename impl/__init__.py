@@ -1,6 +1,8 @@
 """A neural network in NumPy, its backpropagation written by hand.
 
 Layers carry torch.nn's names, constructors and defaults; see :mod:`impl.layer` for their contract.
+
+PYTEST_DONT_REWRITE: pytest, which has a plugin here, would else warn where this was imported before it started.
 """
 
 from impl import layers as _layers

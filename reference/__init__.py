@@ -1,4 +1,7 @@
-"""What is right: the language of architectures, its PyTorch meaning, finite differences."""
+"""What is right: the language of architectures, its PyTorch meaning, finite differences.
+
+PYTEST_DONT_REWRITE: pytest, which has a plugin here, would else warn where this was imported before it started.
+"""
 
 from reference.architecture import Architecture, ArchitectureError, Input, Node
 from reference.disturbance import Perturbation

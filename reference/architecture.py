@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite, prod
 from typing import Any, Literal, NoReturn, TypeAlias, get_args
@@ -29,8 +29,15 @@ class ArchitectureError(ValueError):
     """An architecture that is malformed: the message names the node and the field."""
 
 
-@dataclass(frozen=True)
-class Input:
+class _InALine:
+    """Prints its repr where Hypothesis and IPython would give every field a line of its own."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        printer.text(repr(self))
+
+
+@dataclass(frozen=True, repr=False)
+class Input(_InALine):
     """An input of the whole graph.
 
     Attributes
@@ -56,9 +63,13 @@ class Input:
     ignore: int | None = None
     axes: int | None = None
 
+    def __repr__(self) -> str:
+        rest = {"domain": self.domain if self.domain != "real" else None, "below": self.below}
+        return _called("Input", (self.name, self.shape), {**rest, "ignore": self.ignore, "axes": self.axes})
 
-@dataclass(frozen=True)
-class Node:
+
+@dataclass(frozen=True, repr=False)
+class Node(_InALine):
     """One layer: ``getattr(torch.nn, op)(**arguments)`` applied to ``inputs``.
 
     Attributes
@@ -85,6 +96,10 @@ class Node:
         # As JSON has it, so that an architecture equals what is read back from its file.
         object.__setattr__(self, "arguments", {name: _plain(value) for name, value in self.arguments.items()})
         object.__setattr__(self, "options", {name: _plain(value) for name, value in self.options.items()})
+
+    def __repr__(self) -> str:
+        rest = {"options": self.options or None, "shares": self.shares}
+        return _called("Node", (self.name, self.op, self.arguments, self.inputs), rest)
 
     @property
     def owner(self) -> str:
@@ -181,6 +196,12 @@ class Architecture:
         fields["nodes"] = tuple(_node(entry, i) for i, entry in enumerate(fields["nodes"]))
         fields["outputs"] = _names(fields["outputs"], "outputs")
         return cls(**fields)
+
+
+def _called(name: str, arguments: Iterable[Any], keywords: Mapping[str, Any]) -> str:
+    """Write a call, without the keywords that are None."""
+    several = [*map(repr, arguments), *(f"{word}={value!r}" for word, value in keywords.items() if value is not None)]
+    return f"{name}({', '.join(several)})"
 
 
 def _plain(value: Any) -> Any:

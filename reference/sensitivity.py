@@ -130,9 +130,10 @@ class Reference:
     def kinked(self, dtype: str) -> set[Tensor]:
         """Return the arrays that jump when all is disturbed by 4 or 32 units of rounding: so near lies a kink or a tie.
 
-        They move ten times farther than their sensitivity says; integers move at all. Half of the disturbances tell
-        equal numbers apart: where a tie is computed, not given, rounding may break it. One rounds to the dtype. And
-        some move what has lost digits in float64 by what cancelled in it: a tail that underflows is not on a kink.
+        They move ten times farther than their sensitivity says; integers move at all, now or (for dtypes no finer) in
+        PyTorch's own float32. Half of the disturbances tell equal numbers apart: where a tie is computed, not given,
+        rounding may break it. One rounds to the dtype. And some move what has lost digits in float64 by what cancelled
+        in it: a tail that underflows is not on a kink.
         """
         eps = float(np.finfo(dtype).eps)
         relative = [
@@ -145,7 +146,8 @@ class Reference:
         blurred = [Blur(amounts, phase, EPS) for phase in range(4)] if amounts else []
         moved = self._moved([*relative, Rounding(dtype), *blurred])
         real = {name: is_numeric(self.run.tensors[name]) for name in moved}
-        return {name for name, far in moved.items() if max(far) > 10 * self.thorough[name] * real[name]}
+        seen = {name: max(*far, self.thorough[name] * (eps >= ULP)) for name, far in moved.items()}
+        return {name for name, far in seen.items() if far > 10 * self.thorough[name] * real[name]}
 
     def near_kink(self, size: float) -> bool:
         """Whether some array moves much farther than in proportion when all is disturbed by ``size``: a quick look."""

@@ -177,6 +177,15 @@ class Twin:
         given = {**tensors, **constants}
         return tuple(_flatten(functional_call(module, given, arguments, {**keywords, **options}, tie_weights=False)))
 
+    def _called(self, node: Node, tensors: Mapping[str, TorchTensor], inputs: Sequence[TorchTensor]) -> Outputs:
+        """Call a node on real numbers; the meta device may have taken what the processor refuses."""
+        try:
+            return self._call(node, tensors, inputs)
+        except Exception as error:
+            if any(map(torch.is_complex, inputs)):
+                raise
+            raise ArchitectureError(f"node {node.name}: torch.nn refuses to run {node.op}: {_told(error)}") from error
+
     def run(
         self,
         values: Values,
@@ -280,7 +289,7 @@ class Twin:
             if isinstance(perturb, Perturbation) and node.op not in ops.SAVES_A_MASK:
                 saved = _saving(perturb, inputs)
             with draws, saved:
-                outputs = self._call(node, own, inputs)
+                outputs = self._called(node, own, inputs)
             if node.op in ops.SLOPES and dtype == "float64" and outputs[0].requires_grad:
                 outputs[0].register_hook(lambda g, slope=ops.SLOPES[node.op]: None if g is None else g * slope)
             # Of nothing there is no gradient: GroupNorm's is NaN (docs/findings.md).
@@ -309,10 +318,8 @@ class Twin:
 
     @torch.no_grad()
     def forward(self, values: Values) -> dict[str, Array]:
-        """Run forward only, and return the outputs of the architecture by reference."""
-        results = self._forward(values, "float64").results
-        slots = ((reference, self.architecture.slot(reference)) for reference in self.architecture.outputs)
-        return {reference: results[Tensor("output", name, str(index))] for reference, (name, index) in slots}
+        """Run forward only, and return the outputs that have a cotangent, by reference."""
+        return {reference: as_array(y) for reference, y, _ in self._forward(values, "float64").ends}
 
     def _end(self, flowing: Mapping[str, Outputs], reference: str) -> TorchTensor:
         name, index = self.architecture.slot(reference)

@@ -1,4 +1,7 @@
-"""Agreement: measured between sets of arrays, explained, summed up, drawn."""
+"""Agreement: measured between sets of arrays, explained, summed up, drawn.
+
+PYTEST_DONT_REWRITE: pytest, which has a plugin here, would else warn where this was imported before it started.
+"""
 
 from reports.agreement import Agreement, DisagreementError, TensorAgreement, measure
 from reports.comparison import Change, Comparison, check_comparable, compare, in_a_sentence

@@ -66,6 +66,15 @@ class Coverage:
             feeding = (ops.get(reference.partition(".")[0]) for reference in node["inputs"])
             self.pairs.update((source, op) for source in feeding if source is not None)
 
+    def include(self, document: Mapping[str, Any]) -> None:
+        """Take in what another coverage counted, from its document; ranks do not stand there."""
+        self.cases.update(document["ops"])
+        for op, arguments in document["arguments"].items():
+            for name, counts in arguments.items():
+                self.arguments.setdefault((op, name), Counter()).update(counts)
+        for source, fed in document["pairs"].items():
+            self.pairs.update({(source, op): count for op, count in fed.items()})
+
     def _facts(self, op: str) -> Facts:
         return self.catalogue.get(op, Facts(()))
 

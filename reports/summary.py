@@ -6,12 +6,13 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
-from reports.agreement import FAULTS, REFUSED, Agreement, TensorAgreement
+from reports.agreement import FAULTS, REFUSED, Agreement, TensorAgreement, Verdict
 from reports.coverage import Coverage
 from reports.samples import MOST_DIGITS, PER_DIGIT, WHOLE, Samples
 
+VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 SCHEMA = 2
 """Of documents; the first had no samples, no counts of arrays by kind, and no counts of failures by op."""
 KEPT = 50
@@ -52,6 +53,20 @@ class _Row:
             self.worst[dtype] = min(tensor.digits, self.worst.get(dtype, tensor.digits))
             bins = self.histogram.setdefault(dtype, [0] * MOST_DIGITS * PER_DIGIT)
             bins[min(int(tensor.digits * PER_DIGIT), len(bins) - 1)] += 1
+
+    def include(self, counts: Mapping[str, Any]) -> None:
+        self.cases += counts["cases"]
+        self.verdicts.update({verdict: counts[verdict] for verdict in VERDICTS})
+        for dtype, digits in counts["worst_digits"].items():
+            _keep_least(self.worst, dtype, digits)
+        for dtype, bins in counts["histogram"].items():
+            before = self.histogram.get(dtype, [0] * len(bins))
+            self.histogram[dtype] = [a + b for a, b in zip(before, bins, strict=True)]
+
+
+def _keep_least(least: dict[str, float], key: str, digits: float | None) -> None:
+    if digits is not None:
+        least[key] = min(digits, least.get(key, digits))
 
 
 @dataclass
@@ -154,6 +169,7 @@ class Summary:
                 {
                     "architecture": dict(agreement.architecture),
                     "digest": agreement.digest,
+                    "implementation": agreement.implementation,
                     "dtype": agreement.dtype,
                     "culprit": agreement.culprit,
                     "op": agreement.op,
@@ -169,6 +185,28 @@ class Summary:
                     "shrinking": "",
                 }
             )
+
+    def include(self, document: Mapping[str, Any]) -> None:
+        """Take in what another summary gathered, in another process say, from its document."""
+        self.dtypes = tuple(dict.fromkeys((*self.dtypes, *document["dtypes"])))
+        self.architectures += document["architectures"]
+        self.seconds += document["seconds"]
+        self.failed += document["failed"]
+        self.crashed += document["crashed"]
+        for dtype, counts in document["dtypes"].items():
+            self.verdicts.setdefault(dtype, Counter()).update(counts)
+        for pair, counts in document["against"].items():
+            self.against.setdefault(pair, Counter()).update({verdict: counts[verdict] for verdict in VERDICTS})
+            _keep_least(self.least, pair, counts["worst_digits"])
+        for counts in document["layers"]:
+            self.rows.setdefault(counts["op"], _Row()).include(counts)
+        for dtype, tensor in document["worst"].items():
+            if dtype not in self.worst or tensor["digits"] < self.worst[dtype]["digits"]:
+                self.worst[dtype] = tensor
+        self.refused = {**document["refused"], **self.refused}
+        self.coverage.include(document["coverage"])
+        self.failures += document["failures"][: KEPT - len(self.failures)]
+        self.inconclusive += document["inconclusive_tensors"][: KEPT - len(self.inconclusive)]
 
     def worst_digits(self) -> dict[str, float | None]:
         """Per dtype, the fewest digits among the arrays that were compared with autograd; None: none were."""
@@ -222,7 +260,7 @@ class Summary:
 
 
 def _counts(verdicts: Counter[str]) -> dict[str, int]:
-    return {verdict: verdicts[verdict] for verdict in ("agree", "disagree", "inconclusive")}
+    return {verdict: verdicts[verdict] for verdict in VERDICTS}
 
 
 def _shown(tensor: TensorAgreement) -> dict[str, Any]:
@@ -306,7 +344,9 @@ def sentence(document: Mapping[str, Any]) -> str:
     if document["failed"]:
         blamed = sorted({failure["op"] for failure in document["failures"] if failure["op"]})
         wrong = f": {', '.join(blamed)}" if blamed else ""
-        what = "raised on" if document["crashed"] == document["failed"] else "disagrees with PyTorch on"
+        names = sorted({failure["implementation"] for failure in document["failures"]})
+        name, disagree = ", ".join(names), "disagree" if len(names) > 1 else "disagrees"
+        what = "raised on" if document["crashed"] == document["failed"] else f"{disagree} with PyTorch on"
         wrongs = len({failure["digest"] for failure in document["failures"]})
         more = "at least " if document["failed"] > len(document["failures"]) else ""
         return f"{name} {what} {more}{wrongs} of {networks}{wrong}."

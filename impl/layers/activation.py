@@ -37,8 +37,8 @@ FRACTIONS = 12
 
 
 def downwards(x: Array) -> Array:
-    """Return ``-|x|``; of a complex x, whichever of x and -x has no positive real part."""
-    return np.where(x.real > 0, -x, x) if x.dtype.kind == "c" else -np.abs(x)
+    """Return ``-|x|``; of a complex x, x where its real part is negative, else -x: at 0 as sigmoid decides."""
+    return np.where(x.real < 0, x, -x) if x.dtype.kind == "c" else -np.abs(x)
 
 
 def sigmoid(x: Array) -> tuple[Array, Array]:
@@ -64,7 +64,7 @@ def tanh(x: Array) -> tuple[Array, Array]:
 
 def softplus(x: Array) -> Array:
     """Return ``log(1 + exp(x))`` without overflow."""
-    return keep(x.real > 0, x) + np.log1p(np.exp(downwards(x)))
+    return keep(x.real >= 0, x) + np.log1p(np.exp(downwards(x)))
 
 
 class _Elementwise(Layer):

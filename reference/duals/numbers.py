@@ -254,7 +254,7 @@ def _slope(ufunc: np.ufunc, numbers: Sequence[Any], i: int) -> Any:
     if ufunc is np.subtract or ufunc is np.negative:
         return -1.0
     if ufunc is np.absolute:
-        return np.sign(numbers[0])
+        return np.where(numbers[0] < 0, -1.0, 1.0)  # at 0 the slope of a side, as a complex step takes one
     if ufunc in (np.maximum, np.minimum):  # of equal numbers the first one counts
         first = numbers[0] >= numbers[1] if ufunc is np.maximum else numbers[0] <= numbers[1]
         return np.asarray(first if i == 0 else ~first, np.float64)

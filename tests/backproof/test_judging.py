@@ -204,6 +204,8 @@ RULES_OF_ALARMS: dict[str, tuple[Any, ...]] = {
     "ec909c3613c3aca6": ("float32", NUMBERS),
     "4e2c3392a106a027": ("float32", TOGETHER),
     "8d629e923a71603f": ("float32", TOGETHER),
+    "9f40ba6adb011282": ("float64", patch.object(Examination, "_undecided", lambda *given: np.zeros((), bool))),
+    "42200506ead8cb7d": ("float32", patch.object(sensitivity, "is_numeric", lambda array: True)),
     "ee73548ee0e16f28": ("float64", patch.object(whole, "SHORT", 2.0**60), patch("reference.steps.CONFIRMED", 0.0)),
 }
 """In which dtype there is an alarm without which rules."""

@@ -88,3 +88,13 @@ def test_glu_halves_any_axis(shape, dim):
 def test_an_error_says_what_came_and_what_was_wanted(wrong, message):
     with pytest.raises(ValueError, match=f"^{message}$"):
         wrong()
+
+
+@pytest.mark.parametrize("op", [*(op for op in SMOOTH if op != "SELU"), "GELU", "Tanh"])
+@pytest.mark.parametrize("zero", [0.0, -0.0])
+def test_a_complex_step_from_zero_is_the_derivative_there(op, zero):
+    step = 2.0**-600
+    for sign in (1.0, -1.0):
+        ahead = getattr(impl, op)().forward({}, np.array([complex(zero, sign * step)])).output.imag / step
+        back = getattr(impl, op)().forward({}, np.array([zero])).backward(np.array([sign])).inputs[0]
+        np.testing.assert_allclose(ahead, back, rtol=1e-15)

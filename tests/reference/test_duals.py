@@ -161,9 +161,9 @@ def test_a_constant_becomes_none_where_it_is_written_to() -> None:
     assert np.array_equal(parts(room), parts(x))
 
 
-def test_the_size_of_a_number_counts_on_both_sides() -> None:
-    x = np.array([-2.0, -0.5, 0.25, 3.0])
-    assert np.array_equal(derivatives(np.abs, x), np.diag(np.sign(x)))
+def test_the_size_of_a_number_counts_on_both_sides_and_at_zero_as_on_the_right() -> None:
+    x = np.array([-2.0, -0.5, 0.25, 3.0, 0.0, -0.0])
+    assert np.array_equal(derivatives(np.abs, x), np.diag([-1.0, -1.0, 1.0, 1.0, 1.0, 1.0]))
 
 
 def test_what_decides_sees_the_numbers_alone() -> None:

@@ -1,0 +1,1 @@
+"""Architectures and stores from strangers: damaged at random, read under watch."""
