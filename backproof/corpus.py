@@ -9,7 +9,7 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from backproof.campaign import PATIENCE, Campaign, agreements, one_thread
-from backproof.implementations import load
+from backproof.implementations import Verifiable, load
 from backproof.witnesses import Unsupported
 from reference import Architecture, ArchitectureError, Twin
 from reference.architecture import LIMITS
@@ -100,17 +100,21 @@ def _replayed(saved: Saved, campaign: Campaign) -> Replayed:
     if missing:
         return Replayed(saved.file, unsupported=f"{', '.join(missing)}: not among the layers that are verified")
     try:
-        found = agreements(saved.architecture, load(campaign.implementation), campaign.dtypes, campaign.second_order)
+        found = agreements(saved.architecture, _loaded(campaign.implementation), campaign.dtypes, campaign.second_order)
     except Unsupported as error:
         return Replayed(saved.file, unsupported=str(error))
     return Replayed(saved.file, tuple(found))
+
+
+def _loaded(implementation: str | Verifiable) -> Verifiable:
+    return load(implementation) if isinstance(implementation, str) else implementation
 
 
 def _died(architecture: Architecture, campaign: Campaign, reason: str) -> Agreement:
     return Agreement(
         architecture=architecture.to_dict(),
         digest=architecture.digest,
-        implementation=campaign.implementation,
+        implementation=_loaded(campaign.implementation).name,
         dtype=campaign.dtypes[0],
         seconds=0.0,
         tensors=(),
