@@ -9,7 +9,7 @@ from multiprocessing import active_children, get_context
 from pathlib import Path
 
 from backproof.campaign import PATIENCE, Campaign, agreements, one_thread
-from backproof.implementations import Verifiable, load
+from backproof.implementations import load
 from backproof.witnesses import Unsupported
 from reference import Architecture, ArchitectureError, Twin
 from reference.architecture import LIMITS
@@ -99,22 +99,21 @@ def _replayed(saved: Saved, campaign: Campaign) -> Replayed:
     missing = sorted({n.op for n in saved.architecture.nodes} - {*(campaign.layers or ()), *STRUCTURAL})
     if missing:
         return Replayed(saved.file, unsupported=f"{', '.join(missing)}: not among the layers that are verified")
+    given = campaign.implementation
+    implementation = load(given) if isinstance(given, str) else given
     try:
-        found = agreements(saved.architecture, _loaded(campaign.implementation), campaign.dtypes, campaign.second_order)
+        found = agreements(saved.architecture, implementation, campaign.dtypes, campaign.second_order)
     except Unsupported as error:
         return Replayed(saved.file, unsupported=str(error))
     return Replayed(saved.file, tuple(found))
 
 
-def _loaded(implementation: str | Verifiable) -> Verifiable:
-    return load(implementation) if isinstance(implementation, str) else implementation
-
-
 def _died(architecture: Architecture, campaign: Campaign, reason: str) -> Agreement:
+    given = campaign.implementation  # not loaded here: it takes processes down
     return Agreement(
         architecture=architecture.to_dict(),
         digest=architecture.digest,
-        implementation=_loaded(campaign.implementation).name,
+        implementation=given if isinstance(given, str) else given.name,
         dtype=campaign.dtypes[0],
         seconds=0.0,
         tensors=(),
