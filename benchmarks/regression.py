@@ -33,6 +33,7 @@ from reports.comparison import ALARM
 from reports.samples import THOUSANDTHS, WIDTH, Sample, Samples
 
 DTYPES = ("float64", "float32")
+MOST = {"float64": 15.65, "float32": 6.92}
 LOSSES = (0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5)
 ROUNDINGS = 0.3
 """Digits by which an array moves, one standard deviation, if the same is computed with other roundings. Errors of one
@@ -61,8 +62,13 @@ def part(agreements: Sequence[Agreement]) -> Part:
     return Part(samples.drawn, entries)
 
 
+def exact(dtype: str, digits: float) -> bool:
+    """Whether the dtype holds no more: such arrays have no other roundings, and what they could lose is not known."""
+    return digits >= MOST[dtype] - 0.01
+
+
 def run(parts: Sequence[Part], op: str = "", loss: float = 0.0) -> dict[str, Any]:
-    """Return the document of a run of these architectures, in which an op has lost digits.
+    """Return the document of a run of these architectures, in which an op has lost digits where it is not exact.
 
     Parameters
     ----------
@@ -74,7 +80,8 @@ def run(parts: Sequence[Part], op: str = "", loss: float = 0.0) -> dict[str, Any
         for key, block, digits, unsure in part.entries:
             if not op or key[0] == op:
                 sample = whole.samples.setdefault(key, Sample())
-                sample.add(block, [] if digits is None else [max(digits - loss, 0.0)], unsure)
+                lost = 0.0 if digits is None or exact(key[2], digits) else loss
+                sample.add(block, [] if digits is None else [max(digits - lost, 0.0)], unsure)
     about = {"implementation": "numpy", "seed": 0, "environment": {}}
     return Summary(DTYPES, about, architectures=len(parts), samples=whole).document()
 
@@ -93,12 +100,11 @@ def same_seed(parts: Sequence[Part], size: int, random: Random, op: str = "", lo
 
 def moved(part: Part, random: Random) -> Part:
     """Return the same architecture, with digits that other roundings might give."""
-    most = {"float64": 15.65, "float32": 6.92}
 
     def other(dtype: str, digits: float | None) -> float | None:
-        if digits is None or digits >= most[dtype] - 0.01:  # what is computed exactly has no other roundings
+        if digits is None or exact(dtype, digits):
             return digits
-        return min(digits + random.gauss(0.0, ROUNDINGS), most[dtype])
+        return min(digits + random.gauss(0.0, ROUNDINGS), MOST[dtype])
 
     return part._replace(entries=[(k, block, other(k[2], digits), unsure) for k, block, digits, unsure in part.entries])
 

@@ -112,6 +112,12 @@ def test_every_saved_architecture_is_a_case():
     assert case(saved, "corpus", "c.json").find("skipped").get("message") == "mine has no LSTM"
 
 
+def test_a_saved_failure_is_not_told_of_the_random_ones():
+    drawn = found(failing("9", diagnosis="its sign is wrong"))
+    drawn["failures"].insert(0, drawn["failures"][0] | {"corpus": "b.json", "diagnosis": "saved"})
+    assert case(drawn, "Linear").find("failure").get("message") == "its sign is wrong"
+
+
 def test_a_regression_is_a_failure():
     base, worse = found(FINE), found(failing("0"))
     same = base | {"comparison": compare(base, base).document()}
