@@ -14,16 +14,20 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 
-from backproof.generator import drawable, random_reference
+from backproof.catalogue import Row
+from backproof.generator import drawable, random_reference, sample
 from backproof.implementations import Completed, Verifiable, load
 from backproof.reproduction import reproduction
 from backproof.shrinking import shrink_failure
 from backproof.verification import DTYPES, Verification
 from backproof.witnesses import Unsupported
-from reference import Architecture, Node, Reference
+from reference import Architecture, Reference
 from reference.ops import STRUCTURAL
 from reports import Agreement
 from reports.agreement import SECOND_ORDER
+
+PROBES = 200
+"""Draws of an op's arguments after which one is taken to be unsupported."""
 
 BATCH = 8
 """Architectures handed to a process at a time."""
@@ -75,7 +79,7 @@ class Campaign:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise Unsupported("PyTorch finds no CUDA device here: without --device the reference runs on the CPU")
         implementation = load(self.implementation)
-        supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op, self.dtypes)]
+        supported = [row.op for row in drawable(self.layers) if _supports(implementation, row, self.dtypes)]
         for name in self.layers or ():
             if name not in supported:
                 numbers = " in complex numbers" if "complex128" in self.dtypes else ""
@@ -115,10 +119,11 @@ class Campaign:
 
     def example(self, number: int) -> list[Agreement]:
         """Verify one example."""
-        reference = random_reference((self.seed << 32) + number, self.layers)
+        implementation = _loaded(self.implementation)
+        reference = random_reference((self.seed << 32) + number, self.layers, takes=Completed(implementation).takes)
         if self.device != "cpu":
             reference = Reference(reference.twin.on(self.device), reference.values)
-        verification = Verification(reference.twin.architecture, _loaded(self.implementation), reference=reference)
+        verification = Verification(reference.twin.architecture, implementation, reference=reference)
         return _agreements(verification, self.dtypes, self.second_order)
 
 
@@ -192,11 +197,18 @@ def _shrunk(failure: Mapping[str, Any], implementation: str) -> dict[str, Any]:
     }
 
 
-def _supports(implementation: Verifiable, op: str, dtypes: Sequence[str]) -> bool:
-    """Whether an implementation runs an op in all these dtypes, whatever its arguments."""
-    completed, node = Completed(implementation), Node("any", op, {}, ("x",))
-    supported = op in STRUCTURAL or completed.supports(node)
-    return supported and ("complex128" not in dtypes or completed.holomorphic(node))
+def _supports(implementation: Verifiable, row: Row, dtypes: Sequence[str]) -> bool:
+    """Whether an implementation runs an op in all these dtypes, with some of the arguments that are drawn."""
+    completed = Completed(implementation)
+    for node in sample(row, PROBES):
+        try:
+            supported = row.op in STRUCTURAL or completed.supports(node)
+        except Exception as error:
+            told = f"supports() raised {type(error).__name__}: {error}"
+            raise Unsupported(f"{implementation.name} on {node.op}({dict(node.arguments)}): {told}") from error
+        if supported and ("complex128" not in dtypes or completed.holomorphic(node)):
+            return True
+    return False
 
 
 @cache
