@@ -27,7 +27,7 @@ RANKS = (2, 3, 4, 1, 5)
 """Of the first input, where a layer takes it as it is."""
 
 ATTEMPTS = 20
-FRESH_STARTS = 100
+FRESH_STARTS = 1000
 """How often drawing begins anew, with another first input, where an implementation took nothing of what was drawn."""
 
 MOVES, MARGIN = 3, 2.0**-18

@@ -6,7 +6,7 @@ Nodes run alone, so many for every op; the network by hand, which composes netwo
 
 import argparse
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 
@@ -52,8 +52,9 @@ def main():
 def report(implementation, examples, seed):
     """Print a row for each op, then the first architecture of every kind of failure, shrunk."""
     campaign, completed = Campaign(implementation).checked(), Completed(load(implementation))
-    summary, kinds, varied = Summary(campaign.dtypes), {}, defaultdict(lambda: defaultdict(set))
-    own = [op for op in campaign.layers if completed.own.supports(Node("any", op, {}, ("x",))) or op not in STRUCTURAL]
+    summary, kinds = Summary(campaign.dtypes), {}
+    varied, raised = defaultdict(lambda: defaultdict(set)), Counter()
+    own = [op for op in campaign.layers if op not in STRUCTURAL or completed.own.supports(Node("any", op, {}, ("x",)))]
     for op, number in product(own, range(examples)):
         drawn = random_architecture(
             (seed << 32) + number, [op], 8 if completed.runs_whole_networks else 1, completed.takes
@@ -64,6 +65,7 @@ def report(implementation, examples, seed):
             for name, value in node.get("arguments", {}).items():
                 varied[node["op"]][name].add(str(value))
         for agreement in found:
+            raised[agreement.op] += agreement.failure is not None
             if not agreement.agrees:
                 told = agreement.failure or agreement.diagnosis or agreement.fault or ""
                 kind = agreement.op, re.sub(r"node \w+|[\d.e+-]+", "", told)[:60]
@@ -71,12 +73,16 @@ def report(implementation, examples, seed):
     document = summary.document()
     counts = ", ".join(f"{document[verdict]:,} {verdict}" for verdict in ("agree", "disagree", "inconclusive"))
     print(f"{document['architectures']:,} architectures, {document['tensors']:,} arrays: {counts}.\n")
-    print("| op | arguments drawn | cases | disagree | digits in float64 | in float32 |\n|---|---|---|---|---|---|")
+    print("| op | arguments drawn | cases | arrays | disagree | runs raised | digits in float64 | in float32 |")
+    print("|---|---|---|---|---|---|---|---|")
     for row in document["layers"]:
         digits = (row["worst_digits"][dtype] for dtype in campaign.dtypes)
         shown = " | ".join("-" if least is None else f"{least:.1f}" for least in digits)
         names = ", ".join(f"`{name}`" for name, values in varied[row["op"]].items() if len(values) > 1)
-        print(f"| {row['op']} | {names} | {row['cases']} | {row['disagree']} | {shown} |")
+        arrays = row["agree"] + row["disagree"] + row["inconclusive"]
+        print(
+            f"| {row['op']} | {names} | {row['cases']} | {arrays} | {row['disagree']} | {raised[row['op']]} | {shown} |"
+        )
     print()
     for (op, _), (agreement, count) in kinds.items():
         first = Architecture.from_dict(agreement.architecture)
@@ -90,4 +96,5 @@ def report(implementation, examples, seed):
         print()
 
 
-main()
+if __name__ == "__main__":
+    main()

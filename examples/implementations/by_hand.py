@@ -1,8 +1,6 @@
-"""A network typed by hand under test, as in a beginner's article: sigmoid neurons, a squared error, backpropagation.
+"""A network typed by hand under test, as in a beginner's article, that runs whole: its composition is verified, too.
 
 In a clone: ``backproof verify --implementation examples.implementations.by_hand:Network``
-
-It runs whole networks, so that how it adds up what flows back along branches is put to the test, too.
 """
 
 import numpy as np
@@ -43,9 +41,8 @@ class Network:
             elif layer.op == "Sigmoid":
                 da[layer.inputs[0]] += dy * y * (1 - y)
             else:
-                dx = dy * 2 * (x - a[layer.inputs[1]]) / x.size
-                da[layer.inputs[0]] += dx
-                da[layer.inputs[1]] -= dx
+                da[layer.inputs[0]] += dy * 2 * (x - a[layer.inputs[1]]) / x.size
+                da[layer.inputs[1]] -= dy * 2 * (x - a[layer.inputs[1]]) / x.size
 
     def run(self, architecture, values):
         W = {name: own["weight"] for name, own in values.parameters.items() if own}

@@ -38,30 +38,18 @@ class SwishFunction(Function):
         return grad * s * (1 + x * (1 - s))
 
 
-class ReLUFunction(Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.clamp(min=0)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, grad):
-        (x,) = ctx.saved_tensors
-        return grad * (x > 0)
+FUNCTIONS = {"Linear": LinearFunction, "SiLU": SwishFunction}
 
 
 class TorchFunctions:
     name = "torch.autograd.Function"
 
-    functions = {"Linear": LinearFunction, "SiLU": SwishFunction, "ReLU": ReLUFunction}
-
     def supports(self, node):
-        return node.op in self.functions
+        return node.op in FUNCTIONS
 
     def forward(self, node, parameters, inputs, *, training, noise):
         leaves = [torch.tensor(array, requires_grad=True) for array in (*inputs, *parameters.values())]
-        output = self.functions[node.op].apply(*leaves)
+        output = FUNCTIONS[node.op].apply(*leaves)
 
         def backward(grad_outputs):
             grads = torch.autograd.grad(output, leaves, torch.tensor(grad_outputs[0]), retain_graph=True)
