@@ -25,6 +25,13 @@ def deep(session: nox.Session) -> None:
 
 
 @nox.session
+def peers(session: nox.Session) -> None:
+    """The adapters of other libraries (tinygrad calls clang, which must be there)."""
+    install(session, "test,peers")
+    session.run("pytest", "tests/examples", *session.posargs)
+
+
+@nox.session
 def mutants(session: nox.Session) -> None:
     """Change impl in thousands of places, one at a time: docs/mutants.md says which changes no test notices."""
     install(session, "mutants")

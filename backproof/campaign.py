@@ -12,9 +12,10 @@ from typing import Any, Protocol
 import torch
 from threadpoolctl import threadpool_limits
 
+from backproof.catalogue import Row as Drawable
 from backproof.catalogue import facts
 from backproof.environment import environment
-from backproof.generator import drawable, random_reference
+from backproof.generator import drawable, random_reference, sample
 from backproof.implementations import Completed, UnknownImplementation, Verifiable, load
 from backproof.isolation import START, Outcome, Pool
 from backproof.reproduction import reproduction
@@ -22,13 +23,16 @@ from backproof.shrinking import shrink_failure
 from backproof.verification import DTYPES, Verification
 from backproof.whereabouts import tell
 from backproof.witnesses import Unsupported
-from reference import Architecture, Node, Reference
+from reference import Architecture, Reference
 from reference.ops import STRUCTURAL
 from reports import Agreement
 from reports.agreement import SECOND_ORDER
 from reports.packing import unpack
 from reports.row import Row
 from reports.store import STRETCH, Store
+
+PROBES = 200
+"""Draws of an op's arguments after which one is taken to be unsupported."""
 
 BATCH = STRETCH
 """Architectures handed to a process at a time: what is claimed in a store at a time."""
@@ -94,7 +98,7 @@ class Campaign:
             raise Unsupported("PyTorch finds no CUDA device here: without --device the reference runs on the CPU")
         given = self.implementation
         implementation = load(given) if isinstance(given, str) else given
-        supported = [row.op for row in drawable(self.layers) if _supports(implementation, row.op, self.dtypes)]
+        supported = [row.op for row in drawable(self.layers) if _supports(implementation, row, self.dtypes)]
         for name in self.layers or ():
             if name not in supported:
                 numbers = " in complex numbers" if "complex128" in self.dtypes else ""
@@ -171,8 +175,9 @@ class Campaign:
         return Row.of(number, self.example(number))
 
     def reference(self, number: int) -> Reference:
-        """Draw one example."""
-        return random_reference((self.seed << 32) + number, self.layers)
+        """Draw one example, of what the implementation takes."""
+        takes = Completed(loaded(self.implementation)).takes
+        return random_reference((self.seed << 32) + number, self.layers, takes=takes)
 
     def example(self, number: int) -> list[Agreement]:
         """Verify one example."""
@@ -320,11 +325,18 @@ def _shrunk(implementation: str | Verifiable, failure: Mapping[str, Any]) -> dic
     }
 
 
-def _supports(implementation: Verifiable, op: str, dtypes: Sequence[str]) -> bool:
-    """Whether an implementation runs an op in all these dtypes, whatever its arguments."""
-    completed, node = Completed(implementation), Node("any", op, {}, ("x",))
-    supported = op in STRUCTURAL or completed.supports(node)
-    return supported and ("complex128" not in dtypes or completed.holomorphic(node))
+def _supports(implementation: Verifiable, row: Drawable, dtypes: Sequence[str]) -> bool:
+    """Whether an implementation runs an op in all these dtypes, with some of the arguments that are drawn."""
+    completed = Completed(implementation)
+    for node in sample(row, PROBES):
+        try:
+            supported = row.op in STRUCTURAL or completed.supports(node)
+        except Exception as error:
+            told = f"supports() raised {type(error).__name__}: {error}"
+            raise Unsupported(f"{implementation.name} on {node.op}({dict(node.arguments)}): {told}") from error
+        if supported and ("complex128" not in dtypes or completed.holomorphic(node)):
+            return True
+    return False
 
 
 _by_name = cache(load)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import TypeVar
@@ -17,6 +17,8 @@ from reference.ops import STRUCTURAL
 
 T = TypeVar("T")
 Shape = tuple[int, ...]
+Takes = Callable[[Node, Sequence[Shape]], bool]
+"""Whether a node on inputs of these shapes may be drawn: what an implementation says that it runs."""
 
 ELEMENTS = 400
 """No array between nodes is larger: every coordinate is differentiated, so cost grows with it."""
@@ -25,6 +27,9 @@ RANKS = (2, 3, 4, 1, 5)
 """Of the first input, where a layer takes it as it is."""
 
 ATTEMPTS = 20
+FRESH_STARTS = 1000
+"""How often drawing begins anew, with another first input, where an implementation took nothing of what was drawn."""
+
 MOVES, MARGIN = 3, 2.0**-18
 """How often values are drawn anew that lie nearer to a kink than a relative 32 units of float32."""
 
@@ -68,7 +73,9 @@ class HypothesisChooser:
 
 
 @st.composite
-def architectures(draw: st.DrawFn, layers: Sequence[str] | None = None, max_nodes: int = 8) -> Architecture:
+def architectures(
+    draw: st.DrawFn, layers: Sequence[str] | None = None, max_nodes: int = 8, takes: Takes | None = None
+) -> Architecture:
     """Hypothesis strategy for architectures.
 
     Parameters
@@ -78,23 +85,30 @@ def architectures(draw: st.DrawFn, layers: Sequence[str] | None = None, max_node
         the layers are always among them.
     max_nodes
         How many nodes an architecture has at most.
+    takes
+        Whether a node, on inputs of these shapes, may be drawn; None: all may. ``Completed(implementation).takes``
+        draws just what an implementation runs.
 
     Raises
     ------
     ValueError
-        A layer is not in the catalogue.
+        A layer is not in the catalogue, or nothing of what is drawn is taken.
     """
-    return _grow(HypothesisChooser(draw), layers, max_nodes).twin.architecture
+    return _grow(HypothesisChooser(draw), layers, max_nodes, takes).twin.architecture
 
 
-def random_architecture(seed: int, layers: Sequence[str] | None = None, max_nodes: int = 8) -> Architecture:
+def random_architecture(
+    seed: int, layers: Sequence[str] | None = None, max_nodes: int = 8, takes: Takes | None = None
+) -> Architecture:
     """Draw the architecture of an integer: what :func:`architectures` draws, without Hypothesis."""
-    return random_reference(seed, layers, max_nodes).twin.architecture
+    return random_reference(seed, layers, max_nodes, takes).twin.architecture
 
 
-def random_reference(seed: int, layers: Sequence[str] | None = None, max_nodes: int = 8) -> Reference:
+def random_reference(
+    seed: int, layers: Sequence[str] | None = None, max_nodes: int = 8, takes: Takes | None = None
+) -> Reference:
     """Draw the architecture of an integer, with what PyTorch says of it."""
-    return _grow(RandomChooser(seed), layers, max_nodes)
+    return _grow(RandomChooser(seed), layers, max_nodes, takes)
 
 
 def drawable(layers: Sequence[str] | None) -> list[Row]:
@@ -114,6 +128,18 @@ def drawable(layers: Sequence[str] | None) -> list[Row]:
     return [row for op, row in catalogue.items() if layers is None or op in layers or op in STRUCTURAL]
 
 
+def sample(row: Row, count: int) -> Iterator[Node]:
+    """Draw an op with its arguments, without a network around it, the same ones every time."""
+    choose = RandomChooser(0)
+    for _ in range(count):
+        shape = tuple(choose.integer(1, 6) for _ in range(choose.one_of(row.ranks)))
+        given = row.first(choose, shape).shape if row.first else shape
+        drawn = row.draw(choose, given, choose.boolean())
+        if drawn is not None:
+            inputs = (f"x{i}" for i in range(1 + len(drawn.needs)))
+            yield Node(row.op.lower(), row.op, drawn.arguments, tuple(inputs), drawn.options)
+
+
 @dataclass
 class _Growing:
     """An architecture under construction: what there is to build on, and its twin that knows the shapes."""
@@ -121,6 +147,7 @@ class _Growing:
     choose: Chooser
     training: bool
     ranks: Sequence[int]
+    takes: Takes | None
     inputs: list[Input] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     draws: dict[str, tuple[Shape, Draw]] = field(default_factory=dict)
@@ -128,6 +155,7 @@ class _Growing:
     losses: list[str] = field(default_factory=list)
     unused: dict[str, None] = field(default_factory=dict)
     attempts: int = 0
+    refused: bool = False
 
     def __post_init__(self) -> None:
         shape = self.shape_of_rank(self.choose.one_of(self.ranks))
@@ -213,10 +241,13 @@ class _Growing:
         return self.add(rows()[node.op], reference, shape, drawn, shares=node.name)
 
     def add(self, row: Row, first: str, shape: Shape, drawn: Draw, shares: str | None = None) -> bool:
-        """Add a node, unless what it puts out is too large."""
+        """Add a node, unless the implementation does not take it, or what it puts out is too large."""
         self.attempts += 1
         inputs = (first, *(self.satisfy(need) for need in drawn.needs))
         node = Node(f"{row.op.lower()}{self.attempts}", row.op, drawn.arguments, inputs, drawn.options, shares)
+        if self.takes is not None and not self.takes(node, [self.shape(reference) for reference in inputs]):
+            self.refused = True
+            return False
         self.twin.add(node)
         outputs = self.twin.outputs[node.name]
         if sum(y.numel() for y in outputs) > ELEMENTS:
@@ -247,21 +278,27 @@ class _Growing:
         return Architecture(inputs, tuple(self.nodes), tuple(ends), seed, self.training)
 
 
-def _grow(choose: Chooser, layers: Sequence[str] | None, max_nodes: int) -> Reference:
+def _grow(choose: Chooser, layers: Sequence[str] | None, max_nodes: int, takes: Takes | None) -> Reference:
     if max_nodes < 1:
         raise ValueError(f"max_nodes is {max_nodes}, wanted at least 1")
     available = drawable(layers)
     wanted = [row for row in available if layers is None or row.op in layers]
     ranks = [rank for rank in RANKS if any(rank in row.ranks for row in wanted)]
-    growing = _Growing(choose, choose.one_of((True, True, True, False)), ranks or RANKS)
-    count = choose.integer(1, max_nodes)
-    for _ in range(ATTEMPTS + count):
-        if len(growing.nodes) >= count:
+    for _ in range(FRESH_STARTS):
+        growing = _Growing(choose, choose.one_of((True, True, True, False)), ranks or RANKS, takes)
+        count = choose.integer(1, max_nodes)
+        for _ in range(ATTEMPTS + count):
+            if len(growing.nodes) >= count:
+                break
+            if choose.integer(0, 9) == 9 and growing.tie():
+                continue
+            named = choose.one_of((True, True, False)) or not growing.nodes
+            growing.place(choose.one_of(wanted if named else available))
+        if growing.nodes or not growing.refused:
             break
-        if choose.integer(0, 9) == 9 and growing.tie():
-            continue
-        named = choose.one_of((True, True, False)) or not growing.nodes
-        growing.place(choose.one_of(wanted if named else available))
+    if growing.refused and not growing.nodes:
+        names = ", ".join(row.op for row in wanted)
+        raise ValueError(f"nothing of {names} was taken: their arguments, or the shapes of their inputs, are refused")
     while not growing.nodes:  # nothing that was drawn fitted the first input
         growing.place(rows()["Reshape"])
     return away_from_kinks(growing.twin.of(growing.finish(choose.integer(0, 2**32 - 1))))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from importlib.metadata import entry_points
+from inspect import signature
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
@@ -36,12 +38,16 @@ class Pass(NamedTuple):
 
 @runtime_checkable
 class Implementation(Protocol):
-    """Anything that can run forward and backward, one node at a time; the harness composes networks from it."""
+    """Anything that can run forward and backward, one node at a time; the harness composes networks from it.
+
+    It may also define ``takes(node, shapes) -> bool``: whether it runs a node that it supports on inputs of these
+    shapes (a network for samples in rows takes two axes, no more). What it does not take is not drawn.
+    """
 
     name: str
 
     def supports(self, node: Node) -> bool:
-        """Whether it can run this node."""
+        """Whether it can run this node, with its arguments; ``node.all_arguments`` has torch's defaults, too."""
 
     def forward(
         self,
@@ -57,7 +63,10 @@ class Implementation(Protocol):
 
 @runtime_checkable
 class WholeImplementation(Protocol):
-    """Anything that composes whole networks itself, so that its composition is verified, too."""
+    """Anything that composes whole networks itself, so that its composition is verified, too.
+
+    It may define ``takes``, too, as :class:`Implementation` says.
+    """
 
     name: str
 
@@ -207,6 +216,16 @@ class _NodeByNode:
         return Pass(results, backward, updates)
 
 
+def _node_by_node(implementation: Verifiable) -> Implementation:
+    """Return what runs single nodes: one that runs whole networks may have a ``forward`` that is not the contract's."""
+    if isinstance(implementation, Implementation):
+        taken = signature(implementation.forward).parameters.values()
+        if not hasattr(implementation, "run") or any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in taken):
+            return implementation
+    assert isinstance(implementation, WholeImplementation)
+    return _NodeByNode(implementation)
+
+
 class Completed:
     """An implementation that runs single nodes and networks, with impl's structural ops where it has none of its own.
 
@@ -217,7 +236,7 @@ class Completed:
         self.name = own.name
         self.verified = own
         self._whole = own if isinstance(own, WholeImplementation) else None
-        self.own = own if isinstance(own, Implementation) else _NodeByNode(own)
+        self.own = _node_by_node(own)
         self._numpy = NumPyImplementation()
 
     @property
@@ -232,6 +251,13 @@ class Completed:
     def supports(self, node: Node) -> bool:
         """Whether it has it, or gets it."""
         return self._runs(node).supports(node)
+
+    def takes(self, node: Node, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """Whether it runs the node on inputs of these shapes: where it does not say, it runs it on all."""
+        takes = getattr(self.verified, "takes", None)
+        if takes is None or self._runs(node) is self._numpy:
+            return self.supports(node)
+        return self.supports(node) and takes(node, shapes)
 
     def complex_clean(self, node: Node) -> bool:
         """Whether a complex step may go through the forward of this node."""
@@ -267,12 +293,12 @@ def _lonely(
         Input(f"input{i}", x.shape, *(("real",) if is_numeric(x) else ("index", 1))) for i, x in enumerate(inputs)
     )
     lonely = Node(node.name, node.op, node.arguments, tuple(i.name for i in given), node.options)
-    twin = _twin(Architecture(given, (lonely,), (node.name,), training=training)).alone(node.name)
+    twin = _twin(Architecture(given, (lonely,), (node.name,), training=training))
     shapes = {
-        end: tuple(y.shape) if y.is_floating_point() else None
-        for end, y in zip(twin.architecture.outputs, twin.outputs[node.name])
+        f"{node.name}.{i}" if i else node.name: tuple(y.shape) if y.is_floating_point() else None
+        for i, y in enumerate(twin.outputs[node.name])
     }
-    return twin.architecture, shapes
+    return replace(twin.architecture, outputs=tuple(shapes)), shapes
 
 
 def load(name: str) -> Verifiable:

@@ -43,11 +43,20 @@ class Witnesses:
                 raise Unsupported(f"{self.implementation.name} {message}")
         self.imaginary, self._closer = imaginary, set[str]()
         self.twin = reference.twin if reference else Twin(architecture)
+        self._check_shapes()
         if not reference:
             values = draw_values(architecture, self.twin)
             values = with_imaginary_parts(values, architecture, self.twin) if imaginary else values
             reference = Reference(self.twin, values)
         self.reference = reference
+
+    def _check_shapes(self) -> None:
+        for node in self.architecture.nodes:
+            slots = (self.architecture.slot(reference) for reference in node.inputs)
+            shapes = [tuple(self.twin.outputs[name][index].shape) for name, index in slots]
+            if not self.implementation.takes(node, shapes):
+                shown = ", ".join(map(str, shapes))
+                raise Unsupported(f"{self.implementation.name} does not take node {node.name} ({node.op}) of {shown}")
 
     @cached_property
     def alone(self) -> dict[str, Reference]:

@@ -102,6 +102,12 @@ class Node(_InALine):
         return _called("Node", (self.name, self.op, self.arguments, self.inputs), rest)
 
     @property
+    def all_arguments(self) -> dict[str, Any]:
+        """The arguments, with torch's defaults for those that are not given."""
+        known = ops.parameters_of(self.op).items()
+        return {name: p.default for name, p in known if p.default is not p.empty} | dict(self.arguments)
+
+    @property
     def owner(self) -> str:
         """The node under whose name the parameters stand."""
         return self.shares or self.name
