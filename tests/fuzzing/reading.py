@@ -4,20 +4,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 
-from click.testing import CliRunner, Result
-
-from backproof import random_architecture
-from backproof.cli import main
+from backproof import NumPyImplementation, random_architecture
+from backproof.campaign import Campaign, agreements
 from reference import Architecture, ArchitectureError, Twin
+from reports.store import Store, StoreError, document
 
-from .mutation import mutated
+from .mutation import damaged_bytes, mutated
 from .watching import Caught, watched
 
 FIRST = 100
 """Architectures that are drawn to be damaged."""
 
 VERIFIED = 10
-"""One in so many of the files that can be read is verified, too, by the command line."""
+"""One in so many of the files that can be read is verified, too."""
+
+SMALL = 12
+"""Examples of the store that is damaged."""
 
 
 def documents() -> list[str]:
@@ -40,26 +42,51 @@ def _architecture(damaged: bytes, folder: Path, verify: bool) -> str:
     try:
         with watched(str(folder)):
             try:
-                Twin(Architecture.from_json(damaged))
+                architecture = Architecture.from_json(damaged)
+                Twin(architecture)
+                if verify:
+                    agreements(architecture, NumPyImplementation(), ("float64", "float32"))
             except ArchitectureError as error:
-                return "refused" if "\n" not in str(error) else f"several lines: {error}"
-        return _replayed(damaged, folder) if verify else "read"
+                return refused(error)
+        return "verified" if verify else "read"
     except (Caught, Exception) as error:
         return f"{type(error).__name__}: {error}"
 
 
-def _replayed(damaged: bytes, folder: Path) -> str:
-    file = folder / "architecture.json"
-    file.write_bytes(damaged)
-    with watched(str(folder)):
-        return answered(CliRunner().invoke(main, ["replay", str(file), "--json", str(folder / "numbers.json")]))
+def refused(error: Exception) -> str:
+    """Say that something was refused, in one line as it should be."""
+    return "refused" if "\n" not in str(error) else f"several lines: {error}"
 
 
-def answered(result: Result) -> str:
-    """Say what a command did: ``verified`` and ``refused`` are right."""
-    if result.exception and not isinstance(result.exception, SystemExit):
-        return f"{type(result.exception).__name__}: {result.exception}"
-    if result.exit_code == 2:
-        lines = result.stderr.strip().splitlines()
-        return "refused" if lines and lines[-1].startswith("Error: ") else f"not one line: {result.stderr[:200]}"
-    return "verified" if result.exit_code in (0, 1, 3) else f"exit status {result.exit_code}"
+def store(folder: Path) -> bytes:
+    """Return a small store."""
+    path, campaign = folder / "whole.sqlite", Campaign(examples=SMALL, seed=3).checked()
+    with Store(path, campaign.definition(), SMALL, "backproof verify") as opened:
+        opened.add([campaign.row(number) for number in range(SMALL)])
+    whole = path.read_bytes()
+    path.unlink()
+    return whole
+
+
+def stores(whole: bytes, count: int, seed: int, folder: Path) -> Iterator[tuple[str, bytes]]:
+    """Read so many damaged stores; say of each what came of it, as :func:`architectures` does."""
+    path = folder / "damaged.sqlite"
+    for number in range(count):
+        damaged = damaged_bytes(whole, Random(f"{seed}/{number}"))
+        for left in folder.iterdir():
+            left.unlink()
+        path.write_bytes(damaged)
+        yield _store(path), damaged
+
+
+def _store(path: Path) -> str:
+    try:
+        with watched(str(path)):
+            try:
+                document(path, Architecture.from_dict)
+            except StoreError as error:
+                return refused(error)
+        strangers = [file.name for file in path.parent.iterdir() if not file.name.startswith(path.name)]
+        return f"{strangers} were written" if strangers else "read"
+    except (Caught, Exception) as error:
+        return f"{type(error).__name__}: {error}"

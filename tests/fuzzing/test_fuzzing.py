@@ -13,11 +13,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_damaged_files_do_no_harm(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.fuzzing", "--architectures", "1000", "--seed", "5", "--keep", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.fuzzing", "--seed", "5", "--keep", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "refused" in done.stdout
-    assert "read" in done.stdout
+    assert done.stdout.count("refused") == done.stdout.count("'read'") == 2
 
 
 HARM = """

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -50,6 +51,7 @@ def _too_long(*_: object) -> NoReturn:
 
 def start() -> None:
     """Watch this process from now on, once what is loaded late has been loaded."""
+    import_module("scipy.special")
     sys.addaudithook(_audit)
     signal.signal(signal.SIGPROF, _too_long)
     resource.setrlimit(resource.RLIMIT_AS, (GIBIBYTES << 30, resource.RLIM_INFINITY))
