@@ -31,6 +31,9 @@ PATIENCE = 60.0
 LEASE = 900.0
 """Seconds after its last sign of life for which a run keeps what it claimed, if nobody sees that its process ended."""
 
+TOLD = 200
+"""Characters of SQLite's own message that are passed on."""
+
 STRETCH = 8
 """Examples that are claimed at a time."""
 
@@ -366,7 +369,8 @@ class Store:
             yield
         except (UnicodeError, sqlite3.Error) as error:  # a damaged name may end up in SQLite's own message
             full = getattr(error, "sqlite_errorname", "") in _NO_SPACE
-            what = f"cannot be written: {error}; what was committed is safe" if full else str(error)
+            told = "".join(c if c.isprintable() else " " for c in str(error)[:TOLD])  # it may quote what the file holds
+            what = f"cannot be written: {told}; what was committed is safe" if full else told
             raise StoreError(f"{self.path or 'the temporary store'}: {what}") from error
 
 

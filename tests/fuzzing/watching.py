@@ -10,8 +10,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-SECONDS = 10
-"""No file takes more of the processor's time than this: it would be found by an alarm."""
+SECONDS = 60
+"""No file takes more of the processor's time than this; the command line gives an architecture as much."""
 
 GIBIBYTES = 6
 """More address space than this takes no file: it would be a MemoryError."""
