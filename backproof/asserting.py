@@ -53,6 +53,7 @@ def work(
         if type(number) is not int or not least <= number <= most:
             raise ValueError(f"{name}: is {number!r}, wanted an integer from {least} to {most}")
     found = load(implementation) if isinstance(implementation, str) else implementation
+    found = found() if isinstance(found, type) else found
     if architecture is not None:
         twin = Twin(architecture)
         return Work(found, dtypes, iter([Reference(twin, draw_values(architecture, twin))]), 1)

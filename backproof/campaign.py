@@ -320,7 +320,7 @@ def _shrunk(implementation: str | Verifiable, failure: Mapping[str, Any]) -> dic
         return {"shrinking": str(error)}
     return {
         "minimal": found.architecture.to_dict(),
-        "reproduction": reproduction(found.architecture, named(implementation), dtype, second_order),
+        "reproduction": reproduction(found.architecture, implementation, dtype, second_order),
         "shrinking": "" if found.finished else f"stopped after {found.tries} tries",
     }
 

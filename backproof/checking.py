@@ -123,7 +123,8 @@ class Function(Subject):
 
     def program(self, case: Case, name: Tensor, index: tuple[int, ...]) -> str:
         """Write a few lines that show one entry of a gradient, and its difference quotient."""
-        own, word = name.node, self.own.__name__ if self.name.isidentifier() else "forward"
+        own, word = name.node, getattr(self.own, "__name__", "")
+        word = word if word.isidentifier() else "forward"
         at, names = list(index), list(self.names)
         place = f"[{', '.join(map(str, at))}]" if at else "[()]"
         given = ", ".join(f"{n}={n}" if self.by_name else _word(n) for n in names)

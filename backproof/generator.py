@@ -122,7 +122,8 @@ def drawable(layers: Sequence[str] | None) -> list[Row]:
     catalogue = rows()
     for name in layers or ():
         if name not in catalogue:
-            near = difflib.get_close_matches(name, catalogue, n=1)
+            spelled = {op.lower(): op for op in catalogue}
+            near = [spelled[close] for close in difflib.get_close_matches(name.lower(), spelled, n=1)]
             hint = f": did you mean {near[0]}?" if near else ": `backproof layers` lists what is covered"
             raise ValueError(f"no layer {name!r} in the catalogue{hint}")
     return [row for op, row in catalogue.items() if layers is None or op in layers or op in STRUCTURAL]

@@ -316,6 +316,8 @@ def load(name: str) -> Verifiable:
     if not colon and name not in registered:
         known = ", ".join([*BUILT_IN, *registered])
         raise UnknownImplementation(f"no implementation {name!r}: known are {known}, or write package.module:object")
+    if module_name.endswith(".py"):
+        raise UnknownImplementation(f"{name}: is the name of a file: write {module_name[:-3]}:{attribute or 'object'}")
     try:
         if name in registered:
             found: Any = registered[name].load()

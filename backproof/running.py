@@ -87,7 +87,7 @@ class _Composed(Layer):
         node = self.node
         done = call(self.implementation, node, parameters, inputs, options["training"], self.noise)
         if len(done.outputs) != len(self.shapes):
-            raise WrongArray(node, "output", "0", f"{len(done.outputs)} outputs came, wanted {len(self.shapes)}")
+            raise WrongArray(node, "output", "0", f"is one of {len(done.outputs)}, wanted {len(self.shapes)}")
         for i, (y, shape) in enumerate(zip(done.outputs, self.shapes)):
             _array(node, "output", str(i), y, shape)
 
@@ -113,7 +113,7 @@ def go_back(
     except Exception as error:
         raise ImplementationFailed(node, "backward", error) from error
     if len(grads) != len(inputs):
-        raise WrongArray(node, "input", "0", f"{len(grads)} gradients came back for {len(inputs)} inputs")
+        raise WrongArray(node, "input", "0", f"is one of {len(grads)} that came back, wanted {len(inputs)}")
     for name in own:
         if name not in parameters:
             raise WrongArray(node, "parameter", str(name), "is the gradient of no parameter")

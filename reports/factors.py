@@ -11,6 +11,9 @@ import numpy as np
 from reports.agreement import Array
 from reports.evidence import Case
 
+SURE = 0.05
+"""A number that is known to so much is a whole one if it is that near to one."""
+
 
 def factor(case: Case, reference: Array, where: Array | None = None) -> tuple[float, float] | None:
     """The one factor that makes what came of ``reference``, and its uncertainty; None where nothing tells."""
@@ -29,7 +32,7 @@ def named(case: Case, value: float, tolerance: float, far: bool = True) -> str |
     """
     if tolerance > 0.02 * abs(value):
         return None
-    for meanings in (_near(case), _far(case) if far else ()):
+    for meanings in (_near(case), *((_far(case), _whole(value, tolerance), _between(case)) if far else ())):
         found = [words for number, words in meanings if isclose(value, number, rel_tol=0, abs_tol=tolerance)]
         if found:
             others = [words.partition(": ")[2] for words in found[1:]]
@@ -77,8 +80,23 @@ def _far(case: Case) -> Iterator[tuple[float, str]]:
         both = f"{one} ({n}) and {other} ({m})"
         yield n * m, f"{n * m} times the reference: means over {both} are missing"
         yield 1 / (n * m), f"1/{n * m} of the reference: means over {both} where sums belong"
-        yield n / m, f"{n}/{m} of the reference: a mean is over {other} ({m}), wanted over {one} ({n})"
-        yield m / n, f"{m}/{n} of the reference: a mean is over {one} ({n}), wanted over {other} ({m})"
     for n, name in sizes.items():
         yield n / (n - 1), f"{n}/{n - 1} of the reference: {n} and {n - 1} are confused, {name} being {n}"
         yield (n - 1) / n, f"{n - 1}/{n} of the reference: {n} and {n - 1} are confused, {name} being {n}"
+
+
+def _whole(value: float, tolerance: float) -> Iterator[tuple[float, str]]:
+    """A number above 4, or one part of so many, that is no known size: samples of a batch that is closed over, say."""
+    if abs(value) > 4.5 and tolerance < SURE:
+        n = round(value)
+        yield n, f"{n} times the reference: a mean over {abs(n)} of something may be missing"
+    elif 0 < abs(value) < 1 / 4.5 and tolerance < SURE * value * value:
+        n = round(1 / value)
+        yield 1 / n, f"1/{n} of the reference: a mean over {abs(n)} of something may be one too many"
+
+
+def _between(case: Case) -> Iterator[tuple[float, str]]:
+    """Quotients of two sizes: one of them is near any number, so all else is said first."""
+    for (n, one), (m, other) in combinations(_sizes(case).items(), 2):
+        yield n / m, f"{n}/{m} of the reference: a mean is over {other} ({m}), wanted over {one} ({n})"
+        yield m / n, f"{m}/{n} of the reference: a mean is over {one} ({n}), wanted over {other} ({m})"

@@ -61,10 +61,6 @@ class _Row:
 
     def include(self, counts: Mapping[str, Any]) -> None:
         self.cases += counts["cases"]
-        self.failed.update(counts["failed"])
-        self.crashed.update(counts["crashed"])
-        for found in counts["arrays"]:
-            self.arrays.setdefault((found["kind"], found["against"], found["dtype"]), _Arrays()).include(found)
         self.verdicts.update({verdict: counts[verdict] for verdict in VERDICTS})
         for dtype, digits in counts["worst_digits"].items():
             _keep_least(self.worst, dtype, digits)

@@ -370,6 +370,6 @@ def test_a_check_goes_where_every_agreement_goes() -> None:
     document = summary.document()
     assert document["failed"] == 1
     assert document["failures"][0]["op"] == "linear"
-    assert "2 random architectures" in sentence(document)
+    assert "2 checks" in sentence(document)
     assert right.digest != check(softmax, X + 1).digest
     assert right.digest == check(softmax, X).digest

@@ -322,3 +322,18 @@ def test_a_full_disk_costs_neither_the_numbers_nor_a_traceback(monkeypatch: pyte
     assert done.exit_code == 2
     assert json.loads(done.stdout)["architectures"] == 2
     assert "Error: backproof-report/index.html: No space left on device" in done.stderr
+
+
+def test_layers_that_were_asked_for_and_never_drawn_are_said() -> None:
+    wanted = ["Linear", "LSTM", "GRU", "Conv2d", "Softmax", "Bilinear", "GELU", "ELU", "Mish"]
+    result = run("verify", "--examples", 1, "--layers", ",".join(wanted), "--json", "-")
+    drawn = {row["op"] for row in json.loads(result.stdout)["layers"]}
+    shown = " ".join(result.stderr.split())
+    assert f"NOT VERIFIED: {', '.join(op for op in wanted if op not in drawn)}: in none" in shown
+    assert "NOT VERIFIED" not in run(*QUICK).output
+
+
+def test_a_name_in_small_letters_is_understood_and_a_file_is_no_module() -> None:
+    assert "did you mean Linear?" in run("verify", "--layers", "linear").output
+    told = run("verify", "--implementation", "mine.py:Mine").output
+    assert "mine.py:Mine: is the name of a file: write mine:Mine" in told
