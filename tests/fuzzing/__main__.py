@@ -37,6 +37,8 @@ def main(documented: int, stored: int, seed: int, keep: Path | None) -> None:
             ("architectures", documented, architectures(texts, documented, seed, folder)),
             ("stores", stored, stores(whole, stored, seed, folder)),
         ):
+            if not count:
+                continue
             outcomes = _outcomes(what, track(found, what, count, console=CONSOLE), seed, keep)
             print(f"{what} of seed {seed}: {dict(sorted(outcomes.items()))}")
             harm = harm or outcomes["harm"] > 0
