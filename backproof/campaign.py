@@ -96,8 +96,7 @@ class Campaign:
         check_second_order(self.dtypes, self.second_order)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise Unsupported("PyTorch finds no CUDA device here: without --device the reference runs on the CPU")
-        given = self.implementation
-        implementation = load(given) if isinstance(given, str) else given
+        implementation = loaded(self.implementation)
         supported = [row.op for row in drawable(self.layers) if _supports(implementation, row, self.dtypes)]
         for name in self.layers or ():
             if name not in supported:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +26,7 @@ class Malformed(Exception):
     """A function returned what it should not; the message needs no type of an exception before it."""
 
 
-class Subject:
+class Subject(ABC):
     """A function that is checked, with the contract of an implementation; who runs arrays otherwise overrides it."""
 
     def __init__(self, name: str, clean: bool = False) -> None:
@@ -38,6 +39,7 @@ class Subject:
         """Whether it is that node: there is no other."""
         return True
 
+    @abstractmethod
     def forward(
         self,
         node: Node,
@@ -48,15 +50,14 @@ class Subject:
         noise: Any,
     ) -> Pass:
         """Run it."""
-        raise NotImplementedError
 
     def flowing(self, outputs: tuple[Array, ...]) -> tuple[bool, ...]:
         """Which outputs a gradient may come from."""
         return tuple(map(is_numeric, outputs))
 
+    @abstractmethod
     def program(self, case: Case, name: Tensor, index: tuple[int, ...]) -> str:
         """Write a few lines that show one entry of a gradient, and its difference quotient."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)

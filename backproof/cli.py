@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -100,14 +100,15 @@ time_limit_option = click.option(
     metavar="SECONDS",
     help="For one architecture; what takes longer is taken to hang.",
 )
-folder_option = click.option(
-    "--report",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path("backproof-report"),
-    show_default=True,
-    help="Folder of the report.",
-)
+
+
+def folder_option(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Say where the report goes, by an option of these names."""
+    default = Path("backproof-report")
+    path = click.Path(path_type=Path)
+    return click.option(*names, "folder", type=path, default=default, show_default=True, help="Folder of the report.")
+
+
 json_option = click.option(
     "--json",
     "json_file",
@@ -135,7 +136,7 @@ json_option = click.option(
     help="Keep every result in this file: a run that ends early goes on where it was, and others may join in.",
 )
 @time_limit_option
-@folder_option
+@folder_option("--report")
 @json_option
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML here as well.")
 @click.option(
@@ -264,15 +265,7 @@ def compare(base: Path, new: Path, json_file: Path | None) -> None:
 
 @main.command()
 @click.argument("store", type=click.Path(path_type=Path))
-@click.option(
-    "-o",
-    "--output",
-    "folder",
-    type=click.Path(path_type=Path),
-    default=Path("backproof-report"),
-    show_default=True,
-    help="Folder of the report.",
-)
+@folder_option("-o", "--output")
 def report(store: Path, folder: Path) -> None:
     """Write the report of a store (a file of verify --store)."""
     with mistakes():

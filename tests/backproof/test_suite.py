@@ -1,7 +1,7 @@
 """The suite that is pointed at any implementation; and impl, at its kinks and conventions, by that very suite."""
 
 import pytest
-from test_pytest_plugin import _loaded_once, project, run, said
+from sessions import _loaded_once, project, run, said
 
 from backproof.suite import networks
 from backproof.suite.test_gradients import pytest_generate_tests, test_convention, test_kinks, verify
