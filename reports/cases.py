@@ -86,8 +86,8 @@ def _line(agreements: Sequence[Agreement]) -> list[Any]:
     unsure = sum(t.verdict == "inconclusive" for a in agreements for t in a.tensors)
     least = []
     for agreement in agreements:
-        counted = [t for t in agreement.tensors if t.digits is not None and t.verdict != "inconclusive"]
         for pairs in (COMPARED, ("differences",)):
-            digits = [t.digits for t in counted if t.against in pairs]
+            counted = (t for t in agreement.tensors if t.against in pairs and t.verdict != "inconclusive")
+            digits = [t.digits for t in counted if t.digits is not None]
             least.append(round(min(digits), 1) if digits else None)
     return [verdict, unsure, round(sum(a.seconds for a in agreements), 3), least]
