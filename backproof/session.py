@@ -17,6 +17,7 @@ from backproof import comparing, terminal
 from backproof.cluster import ClusterError
 from reference import Architecture
 from reports import compare, distinct, junit, write_report
+from reports.cases import Cases
 from reports.comparison import Document
 from reports.row import Row
 from reports.store import STRETCH, Store, StoreError
@@ -66,6 +67,7 @@ class Session:
         self.baseline, self.junit_file = baseline, junit_file
         self.replayed: list[Replayed] = []
         self.document: dict[str, Any] = {}
+        self.cases = Cases()
         self.failed = 0
         self.worst: dict[str, float] = {}
         self.interrupted = self.unwritten = self.unshrunk = False
@@ -151,7 +153,7 @@ class Session:
         StoreError
             The store is damaged.
         """
-        self.document = store.document(Architecture.from_dict, self.replayed)
+        self.document = store.document(Architecture.from_dict, self.replayed, self.cases)
 
     def shrink(self, store: Store) -> None:
         """Find the smallest architectures that fail like the first few failures of different kinds.
@@ -236,7 +238,7 @@ class Session:
             self._could_not(f"{error.filename or self.junit_file}: {error.strerror}")
         try:
             if self.folder is not None:
-                page = write_report(self.folder, document)
+                page = write_report(self.folder, document, self.cases)
                 self.console.print(f"report: {page}", highlight=False, soft_wrap=True)
         except OSError as error:
             self._could_not(f"{error.filename or 'output'}: {error.strerror}")
