@@ -119,6 +119,7 @@ def checked(document: Any, name: str) -> dict[str, Any]:
         _count(whole["seed"], f"{name}: seed", 1 << 32)
     for i, op in enumerate(_of(whole.get("chosen") or [], list, f"{name}: chosen")):
         _of(op, str, f"{name}: chosen[{i}]")
+    whole.setdefault("pictured", {"limits": [], "three_way": {}})
     if schema == 1:
         whole = _from_first(whole, name)
     _of(whole.get("drawn"), str, f"{name}: drawn")

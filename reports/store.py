@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from reports.agreement import Agreement
+from reports.cases import Cases
 from reports.coverage import Coverage
 from reports.definition import differences, facts_of, read_definition
 from reports.packing import PACKED, UNPACKED, unpack
@@ -280,7 +281,10 @@ class Store:
                 yield number, agreements, said
 
     def document(
-        self, check: Callable[[Any], object] = dict, saved: Iterable[tuple[str, Sequence[Agreement], str]] = ()
+        self,
+        check: Callable[[Any], object] = dict,
+        saved: Iterable[tuple[str, Sequence[Agreement], str]] = (),
+        cases: Cases | None = None,
     ) -> dict[str, Any]:
         """Make the document of :meth:`Summary.document` from all that is there, in order of number.
 
@@ -295,6 +299,8 @@ class Store:
             Raises a ValueError if an architecture, as plain JSON, is none: for a store that may be a stranger's.
         saved
             What saved architectures gave, for :meth:`Summary.replay`: listed first, and not kept.
+        cases
+            Gathers the single architectures, for :func:`reports.write_report`.
 
         Raises
         ------
@@ -318,6 +324,8 @@ class Store:
             try:
                 check(agreements[0].architecture)
                 summary.add(agreements)
+                if cases is not None:
+                    cases.add(number, agreements)
             except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
                 raise StoreError(f"{self.path}: is damaged: example {number}: {error!s:.200}") from None
             results.update(line(number, agreements).encode())
@@ -374,10 +382,10 @@ class Store:
             raise StoreError(f"{self.path or 'the temporary store'}: {what}") from error
 
 
-def document(path: Path, check: Callable[[Any], object] = dict) -> dict[str, Any]:
+def document(path: Path, check: Callable[[Any], object] = dict, cases: Cases | None = None) -> dict[str, Any]:
     """Make the document of a store; see :meth:`Store.document`."""
     with Store(path) as store:
-        return store.document(check)
+        return store.document(check, cases=cases)
 
 
 def _look(path: Path, new: bool) -> None:
