@@ -19,7 +19,8 @@ SVG = """\
 <clipPath id="round"><rect width="{width}" height="20" rx="3"/></clipPath>
 <g clip-path="url(#round)"><rect width="{left}" height="20" fill="#444"/>\
 <rect x="{left}" width="{right}" height="20" fill="{colour}"/></g>
-<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="11" aria-hidden="true">
+<g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="11" \
+aria-hidden="true">
 <text x="{left_middle}" y="14" textLength="{left_text}">{subject}</text>
 <text x="{right_middle}" y="14" textLength="{right_text}">{result}</text>
 </g>

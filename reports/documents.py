@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
+from reports.cases import Cases
 from reports.samples import BLOCKS, MOST_DIGITS, PER_DIGIT, THOUSANDTHS, WHOLE
 from reports.summary import SCHEMA
 from reports.validation import show, violation
@@ -55,7 +56,7 @@ def read(path: Path) -> dict[str, Any]:
     return checked(parsed, str(path))
 
 
-def read_whole(path: Path, check: Callable[[Any], object] = dict) -> dict[str, Any]:
+def read_whole(path: Path, check: Callable[[Any], object] = dict, cases: Cases | None = None) -> dict[str, Any]:
     """Read what a report can be made of: a store, or a document that keeps to the whole schema.
 
     A comparison asks for less (:func:`read`), so that the baselines of older versions still serve.
@@ -66,6 +67,8 @@ def read_whole(path: Path, check: Callable[[Any], object] = dict) -> dict[str, A
         Of the file, whatever its name.
     check
         Raises a ValueError if an architecture of a store, as plain JSON, is none.
+    cases
+        Gathers the single architectures of a store.
 
     Raises
     ------
@@ -76,7 +79,7 @@ def read_whole(path: Path, check: Callable[[Any], object] = dict) -> dict[str, A
     """
     with path.open("rb") as opened:
         if opened.read(len(STORE)) == STORE:
-            stored: dict[str, Any] = import_module("reports.store").document(path, check)
+            stored: dict[str, Any] = import_module("reports.store").document(path, check, cases)
             return stored
     whole = read(path)
     if wrong := violation(whole):

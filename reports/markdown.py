@@ -29,7 +29,7 @@ def markdown(document: Mapping[str, Any]) -> str:
 
     It never has more than :data:`MOST` characters; what does not fit is counted. Every name is shown as text.
     """
-    page = _Page(document["command"] if "command" in document else "")
+    page = _Page(document.get("command", ""))
     page.block(f"### {_mark(document)} {text(sentence(document), TEXT)}")
     if document.get("interrupted"):
         done = f"{document['architectures']:,} of {document['requested']:,}" if "requested" in document else "not all"
@@ -40,7 +40,7 @@ def markdown(document: Mapping[str, Any]) -> str:
     if more := document["failed"] - len(shown):
         page.block(f"… and {more:,} more failure{'s' * (more > 1)} of these kinds or others.")
     if "comparison" in document:
-        _compare(page, document["comparison"])
+        _compare(page, Comparison.from_document(document["comparison"]))
     worst = sorted(document["layers"], key=_fewest)
     heads = ("layer", "cases", *VERDICTS, *(text(dtype, NAME) for dtype in document["dtypes"]))
     page.table(heads, [_layer(row, document["dtypes"]) for row in worst], fold="layers, the fewest digits first")
@@ -57,7 +57,7 @@ def _mark(document: Mapping[str, Any]) -> str:
 def comparison(found: Comparison) -> str:
     """Write what ``backproof compare`` found."""
     page = _Page("")
-    _compare(page, found.document())
+    _compare(page, found)
     return page.finished({})
 
 
@@ -179,22 +179,19 @@ def _fenced(program: str, language: str) -> str:
     return f"{fence}{language}\n{shown}\n{fence}"
 
 
-def _compare(page: _Page, found: Mapping[str, Any]) -> None:
-    changes = {name: [Change(**change) for change in found[name]] for name in ("worse", "better", "new", "gone")}
-    runs = {name: dict(found[name]) for name in ("before", "now")}
-    rest = {name: found[name] for name in ("slight", "paired", "judged", "notes")}
-    read = Comparison(**runs, **changes, **rest)
-    page.block(f"### {'❌' if read.worse else '✅'} {text(in_a_sentence(read), TEXT)}")
-    told = [f"{when}: {_run(run)}" for when, run in (("before", read.before), ("now", read.now))]
-    page.block("\n".join(f"- {line}" for line in (*told, *(f"note: {text(n, TEXT)}" for n in read.notes[:CHANGES]))))
-    for name, found_changes in changes.items():
-        if found_changes:
+def _compare(page: _Page, found: Comparison) -> None:
+    page.block(f"### {'❌' if found.worse else '✅'} {text(in_a_sentence(found), TEXT)}")
+    told = [f"{when}: {_run(run)}" for when, run in (("before", found.before), ("now", found.now))]
+    page.block("\n".join(f"- {line}" for line in (*told, *(f"note: {text(n, TEXT)}" for n in found.notes[:CHANGES]))))
+    for name in ("worse", "better", "new", "gone"):
+        changes = getattr(found, name)
+        if changes:
             heads = (f"**{name}**", "what", "dtype", "before", "now", "chance")
-            page.table(heads, [_change(change) for change in found_changes[:CHANGES]], words=3)
-        if (more := len(found_changes) - CHANGES) > 0:
+            page.table(heads, [_change(change) for change in changes[:CHANGES]], words=3)
+        if (more := len(changes) - CHANGES) > 0:
             page.block(f"… and {more:,} more.")
-    if read.slight:
-        page.block(f"{read.slight:,} means of digits changed by less than {SLIGHT:.2f}: no more than roundings make.")
+    if found.slight:
+        page.block(f"{found.slight:,} means of digits changed by less than {SLIGHT:.2f}: no more than roundings make.")
 
 
 def _run(run: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""A document as rows: one for each op, kind of array, pair of witnesses and dtype; as CSV, and as a DataFrame of pandas."""
+"""A document as rows, one for each op, kind of array, pair of witnesses and dtype: CSV, a DataFrame of pandas."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rows(document: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def as_csv(document: Mapping[str, Any]) -> str:
-    """Write the rows as CSV (RFC 4180), digits to thousandths; text that a spreadsheet would compute begins with ``'``."""
+    """Write the rows as CSV (RFC 4180), digits to thousandths; what a spreadsheet would compute begins with ``'``."""
     written = StringIO(newline="")
     writer = csv.writer(written)
     writer.writerow(COLUMNS)
