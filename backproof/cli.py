@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -102,13 +101,6 @@ time_limit_option = click.option(
 )
 
 
-def folder_option(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Say where the report goes, by an option of these names."""
-    default = Path("backproof-report")
-    path = click.Path(path_type=Path)
-    return click.option(*names, "folder", type=path, default=default, show_default=True, help="Folder of the report.")
-
-
 json_option = click.option(
     "--json",
     "json_file",
@@ -136,7 +128,14 @@ json_option = click.option(
     help="Keep every result in this file: a run that ends early goes on where it was, and others may join in.",
 )
 @time_limit_option
-@folder_option("--report")
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("backproof-report"),
+    show_default=True,
+    help="Folder of the report.",
+)
 @json_option
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML here as well.")
 @click.option(
@@ -234,52 +233,58 @@ def replay(
     sys.exit(session.finish())
 
 
+FORMS = ("html", "markdown", "json", "junit", "csv", "badge")
+"""As :mod:`reports.forms` knows them, which help need not load."""
+COMPARISON_FORMS = ("markdown", "json")
+
+
+def forms_option(known: tuple[str, ...], *, default: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Say in which formats to write, separated by commas or one option each."""
+
+    def flat(context: click.Context, param: click.Parameter, given: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+        names = tuple(name for names in given for name in names)
+        for name in names:
+            if name not in known:
+                raise click.BadParameter(f"no format {name!r}: known are {', '.join(known)}")
+        return tuple(dict.fromkeys(names)) or (("html",) if default else ())
+
+    told = f"{', '.join(known)}, separated by commas; one that is one file goes to standard output without -o."
+    return click.option("--format", "forms", type=CommaSeparated(), multiple=True, callback=flat, help=told)
+
+
+output_option = click.option(
+    "-o", "--output", "folder", type=click.Path(path_type=Path), help="Folder of it all.  [default: backproof-report]"
+)
+
+
 @main.command()
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
-def compare(base: Path, new: Path, json_file: Path | None) -> None:
+@forms_option(COMPARISON_FORMS, default=False)
+@output_option
+def compare(base: Path, new: Path, json_file: Path | None, forms: tuple[str, ...], folder: Path | None) -> None:
     """Tell what got worse from one run to another (--json files or stores).
 
     Exit status: 1 only for a regression, which chance would show in fewer than one of 1,000 comparisons.
     """
-    from rich.console import Console
-
-    from backproof.comparing import show
-    from reports import check_comparable, read
-    from reports import compare as compared
-
-    to_stdout = json_file is not None and str(json_file) == "-"
     with mistakes():
-        before, now = read(base), read(new)
-        check_comparable(before, now["dtypes"], now.get("chosen"))
-        found = compared(before, now)
-        show(Console(stderr=to_stdout), found)
-        text = json.dumps(found.document(), indent=1, allow_nan=False)
-        if to_stdout:
-            click.echo(text)
-        elif json_file is not None:
-            json_file.write_text(f"{text}\n", encoding="utf-8")
-    sys.exit(1 if found.worse else 0)
+        from backproof.reporting import compare as compared
+
+        regression = compared(base, new, json_file, forms, folder)
+    sys.exit(1 if regression else 0)
 
 
 @main.command()
-@click.argument("store", type=click.Path(path_type=Path))
-@folder_option("-o", "--output")
-def report(store: Path, folder: Path) -> None:
-    """Write the report of a store (a file of verify --store)."""
+@click.argument("run", type=click.Path(path_type=Path))
+@forms_option(FORMS, default=True)
+@output_option
+def report(run: Path, forms: tuple[str, ...], folder: Path | None) -> None:
+    """Write the report of a run: a store (verify --store), or what --json wrote."""
     with mistakes():
-        from rich.console import Console
+        from backproof.reporting import report as written
 
-        from backproof import terminal
-        from reference import Architecture
-        from reports import write_report
-        from reports.store import document
-
-        console, found = Console(), document(store, Architecture.from_dict)
-        page = write_report(folder, found)
-        terminal.show(console, found, folder)
-        console.print(f"report: {page}", highlight=False, soft_wrap=True)
+        written(run, forms, folder)
 
 
 @main.command()

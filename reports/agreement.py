@@ -241,6 +241,23 @@ class Agreement:
             lines += ["  to see it again:", *(f"    {line}" for line in self.reproduction.splitlines())]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from reports.notebook import of_agreement
+
+        return of_agreement(self)
+
+    def to_frame(self) -> Any:
+        """Return a ``pandas.DataFrame``: a row for each array, a column for each field of :class:`TensorAgreement`.
+
+        Raises
+        ------
+        ImportError
+            There is no pandas.
+        """
+        from reports.table import frame
+
+        return frame(map(asdict, self.tensors), [f.name for f in fields(TensorAgreement)])
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; NaN, infinities and complex numbers are strings: ``"nan"``, ``"-inf"``, ``"(1+2j)"``."""
         plain: dict[str, Any] = _plain(asdict(self))

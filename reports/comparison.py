@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from math import log10
 from typing import Any, Literal, TypeAlias
 
@@ -91,6 +91,14 @@ class Comparison:
     def document(self) -> dict[str, Any]:
         """Return plain JSON."""
         return {"regression": bool(self.worse), **asdict(self)}
+
+    @classmethod
+    def from_document(cls, document: Document) -> Comparison:
+        """Read what :meth:`document` returned; fields of a later version are left out."""
+        known: dict[str, Any] = {f.name: document[f.name] for f in fields(cls)}
+        for name in ("worse", "better", "new", "gone"):
+            known[name] = [Change(**{f.name: change[f.name] for f in fields(Change)}) for change in known[name]]
+        return cls(**known)
 
 
 def check_comparable(base: Document, dtypes: Iterable[str], chosen: Iterable[str] | None) -> None:
