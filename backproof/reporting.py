@@ -12,6 +12,7 @@ from backproof import comparing, terminal
 from reference import Architecture
 from reports import Report, check_comparable, read
 from reports import compare as compared
+from reports.cases import Cases
 from reports.documents import read_whole
 from reports.forms import comparison_in_form, in_form, write, write_comparison
 
@@ -44,12 +45,13 @@ def report(path: Path, forms: Sequence[str], folder: Path | None) -> None:
         Something cannot be read or written.
     """
     alone = to_stdout(forms, folder)
-    document = read_whole(path, Architecture.from_dict)
+    cases = Cases()
+    document = read_whole(path, Architecture.from_dict, cases)
     if alone:
         _print(in_form(document, forms[0]))
         return
     console, into = Console(), folder or FOLDER
-    files = write(into, document, forms)
+    files = write(into, document, forms, cases if cases.count else None)
     terminal.show(console, document, into if "html" in forms else None)
     for file in files:
         console.print(f"report: {file}", highlight=False, soft_wrap=True, markup=False)

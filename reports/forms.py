@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from reports import files
 from reports.badge import badge
+from reports.cases import Cases
 from reports.comparison import Comparison
 from reports.html import write_report
 from reports.junit import junit
@@ -52,8 +53,10 @@ def in_form(document: Document, form: str) -> bytes:
     return _bytes(_OF_ONE_FILE[form][1](document))
 
 
-def write(folder: Path, document: Document, forms: Iterable[str] = ("html",)) -> list[Path]:
+def write(folder: Path, document: Document, forms: Iterable[str] = ("html",), cases: Cases | None = None) -> list[Path]:
     """Write a document into a folder, which is made if it is not there, in these forms.
+
+    The page shows the single architectures, too, if there are ``cases``.
 
     Returns
     -------
@@ -69,7 +72,7 @@ def write(folder: Path, document: Document, forms: Iterable[str] = ("html",)) ->
     wanted = list(forms)
     _check(wanted, FORMS)
     folder.mkdir(parents=True, exist_ok=True)
-    return [write_report(folder, document) if form == "html" else _file(folder, document, form) for form in wanted]
+    return [write_report(folder, document, cases) if f == "html" else _file(folder, document, f) for f in wanted]
 
 
 def _file(folder: Path, document: Document, form: str) -> Path:

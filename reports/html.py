@@ -5,12 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import os
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from reports import files
 from reports.cases import Cases
 from reports.coverage import in_brief
 from reports.figures import FIGURES
@@ -23,6 +23,7 @@ from reports.summary import in_words, sentence
 PAGE = Path(__file__).parent / "page"
 SCRIPTS = ("elements", "data", "tables", "drawings", "graph", "views", "start")
 """Files of the page's program, in the order in which they need one another."""
+_ONLY_OF_A_STORE: Mapping[str, Any] = {"interrupted": False, "noted": 0, "notes": (), "results": ""}
 
 
 def write_report(folder: Path, document: Mapping[str, Any], cases: Cases | None = None) -> Path:
@@ -51,13 +52,13 @@ def write_report(folder: Path, document: Mapping[str, Any], cases: Cases | None 
         The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    _write(folder / "agreement.json", json.dumps(document, indent=1, allow_nan=False))
+    _write_json(folder / "agreement.json", document)
     for failure in document["failures"]:
-        _write(folder / failure_file(failure), json.dumps(failure["architecture"], indent=1, allow_nan=False))
+        _write_json(folder / failure_file(failure), failure["architecture"])
         if failure["minimal"]:
-            _write(folder / minimal_file(failure), json.dumps(failure["minimal"], indent=1, allow_nan=False))
+            _write_json(folder / minimal_file(failure), failure["minimal"])
     page = folder / "index.html"
-    _write(page, render(document, cases))
+    files.write(page, render(document, cases).encode())
     return page
 
 
@@ -84,7 +85,7 @@ def render(document: Mapping[str, Any], cases: Cases | None = None) -> str:
             "failures": [_seen(failure) for failure in document["failures"]],
             "cases": cases.document() if cases else None,
         },
-        document=document,
+        document={**_ONLY_OF_A_STORE, **document},
         comparison=document.get("comparison"),
         sentence=sentence(document),
         figures={name: inline(figure) for name, figure in drawn.items() if figure is not None},
@@ -134,10 +135,5 @@ def _page(template: str, data: Mapping[str, Any], **shown: Any) -> str:
     )
 
 
-def _write(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+def _write_json(path: Path, value: Any) -> None:
+    files.write(path, json.dumps(value, indent=1, allow_nan=False).encode())

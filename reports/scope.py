@@ -38,7 +38,7 @@ def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"Other dtypes: {', '.join(dtypes)} (--dtype)."
     if coverage["pairs_possible"] > coverage["pairs_covered"]:
         rest = coverage["pairs_possible"] - coverage["pairs_covered"]
-        yield f"{rest:,} of {coverage['pairs_possible']:,} pairs of an op that can feed another: more --examples draw more."
+        yield f"{rest:,} of {coverage['pairs_possible']:,} pairs of an op that can feed another (more --examples)."
     if coverage["one_sided"]:
         yield f"Arguments that always had their default, or never: {_some(coverage['one_sided'])}."
 

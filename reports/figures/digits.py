@@ -34,7 +34,7 @@ def layers(document: Mapping[str, Any]) -> Element | None:
     left = _widest(row["op"] for row in rows)
     width, height = left + MOST_DIGITS * DIGIT + 70, TOP + len(rows) * ROW + 12
     said = f"The digits of {len(rows)} layers, from {_least(rows):.1f} to 16, in {', '.join(dtypes)}."
-    svg = canvas("layers", width, height, "Digits of agreement with PyTorch's autograd, layer by layer", said)
+    svg = canvas("layers", width, height, "Digits of agreement with PyTorch's autograd, layer by layer", said, "group")
     _key(svg, left, dtypes)
     for tick in range(0, MOST_DIGITS + 1, 4):
         x = left + tick * DIGIT
@@ -86,7 +86,7 @@ def kinds(document: Mapping[str, Any]) -> Element | None:
     left, wide = _widest(row["op"] for row in rows), CELL * len(dtypes) * 0.62 + 16
     width, height = left + wide * len(shown) + 10, TOP + len(rows) * ROW + 10
     said = "A heat map: layers from top to bottom, kinds of arrays from left to right, one cell for each dtype."
-    svg = canvas("kinds", width, height, "The fewest digits of every layer and kind of array", said)
+    svg = canvas("kinds", width, height, "The fewest digits of every layer and kind of array", said, "group")
     _key(svg, left, dtypes)
     for column, kind in enumerate(shown):
         text(svg, left + column * wide, TOP - 10, KINDS[kind], "quiet")

@@ -17,8 +17,8 @@ LETTER = 6.6
 """Units that a letter of 12 units' height is wide, about."""
 
 
-def canvas(name: str, width: float, height: float, title: str, said: str) -> Element:
-    """Return an empty figure; ``said`` is what it shows, for who cannot see it."""
+def canvas(name: str, width: float, height: float, title: str, said: str, role: str = "img") -> Element:
+    """Return an empty figure; ``said`` is what it shows, for who cannot see it. With links in it, it is a ``group``."""
     svg = Element(
         "svg",
         {
@@ -27,7 +27,7 @@ def canvas(name: str, width: float, height: float, title: str, said: str) -> Ele
             "viewBox": f"0 0 {_short(width)} {_short(height)}",
             "width": _short(width),
             "height": _short(height),
-            "role": "img",
+            "role": role,
             "aria-labelledby": f"figure-{name}-title figure-{name}-said",
         },
     )

@@ -21,7 +21,7 @@ function errorPictures({ tensor, against, shape, errors }) {
   return make(
     "section",
     { class: "errors" },
-    make("h4", {}, `${tensor}, against ${against}: the error at every entry of ${shapeText(shape)}`),
+    make("h3", {}, `${tensor}, against ${against}: the error at every entry of ${shapeText(shape)}`),
     make("div", { class: "heat" }, heat(tensor, shape, sizes, largest, whole, said), histogram(tensor, sizes)),
     make("p", { class: "quiet" }, `${thousands(wrong)} of ${thousands(errors.length)} ${whole ? "entries" : "stretches"} are off by more than a millionth of the largest error, ${short(largest)}.`),
   );

@@ -7,8 +7,9 @@ function layered(architecture) {
   const depth = new Map(architecture.inputs.map((input) => [input.name, 0]));
   const edges = [];
   for (const node of architecture.nodes) {
-    const sources = node.inputs.map((reference) => [reference, sourceOf(reference, depth)]);
-    depth.set(node.name, 1 + Math.max(-1, ...sources.map(([, source]) => depth.get(source) ?? 0)));
+    const named = node.inputs.map((reference) => [reference, sourceOf(reference, depth)]);
+    const sources = named.filter(([, source]) => depth.has(source));
+    depth.set(node.name, 1 + Math.max(-1, ...sources.map(([, source]) => depth.get(source))));
     for (const [reference, source] of sources) edges.push({ reference, source, target: node.name });
   }
   const layers = [];
@@ -76,7 +77,7 @@ function graph(architecture, shapes, told) {
   });
   const svg = make("svg", { class: "figure graph", role: "group", "aria-label": "The architecture as a graph", width, height });
   for (const { reference, way } of ways) svg.append(edge(way, at, isPoint), ...edgeLabel(way, at, isPoint, shapes[reference]));
-  for (const node of architecture.nodes) if (node.shares) svg.append(tie(at.get(node.name), at.get(node.shares)));
+  for (const node of architecture.nodes) if (at.has(node.shares)) svg.append(tie(at.get(node.name), at.get(node.shares)));
   for (const input of architecture.inputs) svg.append(box(at.get(input.name), "input", input.name, shapeText(input.shape), told(input.name)));
   for (const node of architecture.nodes) svg.append(box(at.get(node.name), "", node.op, node.name, told(node.name)));
   return make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Graph of the architecture" }, svg);

@@ -170,7 +170,7 @@ function nodeFacts(architecture, values, name) {
     add(`${reference}, forward`, `${short(least)} to ${short(greatest)}, root mean square ${short(mean)}`);
     if (back !== null) add("its adjoint", `${short(back)} to ${short(most)}, root mean square ${short(root)}`);
   }
-  return make("div", {}, make("h3", {}, name), make("dl", {}, terms));
+  return make("div", {}, make("h2", {}, name), make("dl", {}, terms));
 }
 
 function copyableText(text) {
@@ -179,5 +179,5 @@ function copyableText(text) {
   return block;
 }
 
-const heading = (words) => make("h2", { tabindex: -1 }, words);
+const heading = (words) => make("h1", { class: "view", tabindex: -1 }, words);
 const missing = (words) => [heading(words), make("p", {}, make("a", { href: "#overview" }, "Back to the overview"), ".")];
