@@ -76,7 +76,7 @@ class Progress:
         if self._live is None and not self.quiet and monotonic() > self._told + NOW_AND_THEN:
             self._told = monotonic()
             for line in self._lines():
-                self.console.print(line, highlight=False)
+                self.console.print(line, highlight=False, no_wrap=True, overflow="ellipsis")
 
     def in_words(self) -> str:
         """Say it: ``verifying 120 of 500, 12.3/s, 0:00:31 left, digits 11.8 / 4.9, 2 failed``."""
