@@ -101,6 +101,21 @@ time_limit_option = click.option(
 )
 
 
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show only failures and the verdict.")
+
+
+def _without_colour(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.color = False
+
+
+no_color_option = click.option(
+    "--no-color",
+    is_flag=True,
+    expose_value=False,
+    callback=_without_colour,
+    help="Show everything in one colour, as the variable NO_COLOR does.",
+)
 json_option = click.option(
     "--json",
     "json_file",
@@ -146,6 +161,8 @@ json_option = click.option(
 @click.option(
     "--corpus", "folder_of_saved", type=click.Path(path_type=Path), help="Replay this folder's architectures first."
 )
+@quiet_option
+@no_color_option
 def verify(
     implementation: str,
     examples: int,
@@ -163,6 +180,7 @@ def verify(
     junit_file: Path | None,
     baseline: Path | None,
     folder_of_saved: Path | None,
+    quiet: bool,
 ) -> None:
     """Verify random architectures and write a report."""
     if workers and scheduler:
@@ -179,12 +197,13 @@ def verify(
         if before:
             check_comparable(before, dtypes, layers)
         saved = corpus.read(folder_of_saved) if folder_of_saved else ()
-        session = Session(folder, json_file, before, junit_file)
+        session = Session(folder, json_file, before, junit_file, quiet)
         if scheduler:
             from backproof.cluster import Cluster
 
             processes: Processes = opened.enter_context(Cluster(scheduler, implementation, time_limit))
-        campaign = checked(Campaign(implementation, examples, seed, dtypes, layers, second_order, device))
+        with session.busy("loading PyTorch and the implementation"):
+            campaign = checked(Campaign(implementation, examples, seed, dtypes, layers, second_order, device))
         if not scheduler:
             processes = opened.enter_context(campaign.pool(workers or len(os.sched_getaffinity(0)), time_limit))
         unsupported = [] if layers else sorted(rows().keys() - {*(campaign.layers or ())})
@@ -204,6 +223,8 @@ def verify(
 @second_order_option
 @time_limit_option
 @json_option
+@quiet_option
+@no_color_option
 def replay(
     file: Path,
     implementation: str,
@@ -211,6 +232,7 @@ def replay(
     second_order: bool,
     time_limit: float,
     json_file: Path | None,
+    quiet: bool,
 ) -> None:
     """Verify one saved architecture again (a failure-....json of a report)."""
     with mistakes():
@@ -223,7 +245,7 @@ def replay(
         with file.open("rb") as opened:
             architecture = Architecture.from_json(opened.read(LIMITS["bytes"] + 1))
         check_second_order(dtypes, second_order)
-        session = Session(None, json_file)
+        session = Session(None, json_file, quiet=quiet)
         about = Campaign(implementation, 1, 0, dtypes, (), second_order).definition() | {"seed": None}
         with Store(None, about, 1, command()) as store:
             row = replayed(architecture, implementation, dtypes, second_order, time_limit)
@@ -263,6 +285,7 @@ output_option = click.option(
 @json_option
 @forms_option(COMPARISON_FORMS, default=False)
 @output_option
+@no_color_option
 def compare(base: Path, new: Path, json_file: Path | None, forms: tuple[str, ...], folder: Path | None) -> None:
     """Tell what got worse from one run to another (--json files or stores).
 
@@ -279,22 +302,24 @@ def compare(base: Path, new: Path, json_file: Path | None, forms: tuple[str, ...
 @click.argument("run", type=click.Path(path_type=Path))
 @forms_option(FORMS, default=True)
 @output_option
-def report(run: Path, forms: tuple[str, ...], folder: Path | None) -> None:
+@quiet_option
+@no_color_option
+def report(run: Path, forms: tuple[str, ...], folder: Path | None, quiet: bool) -> None:
     """Write the report of a run: a store (verify --store), or what --json wrote."""
     with mistakes():
         from backproof.reporting import report as written
 
-        written(run, forms, folder)
+        written(run, forms, folder, quiet)
 
 
 @main.command()
+@no_color_option
 def layers() -> None:
     """Show which classes of torch.nn are covered."""
-    from rich.console import Console
-
     from backproof.coverage import show
+    from backproof.terminal import console
 
-    show(Console())
+    show(console())
 
 
 @main.command()
@@ -302,18 +327,18 @@ def layers() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws them.")
 @click.option("--steps", type=click.IntRange(1, 10**6), default=50, show_default=True, help="Steps of a training.")
 @click.option("--optimizers", "names", type=CommaSeparated(), help="Only these, for example SGD,Adam.")
+@no_color_option
 def optimizers(examples: int, seed: int, steps: int, names: tuple[str, ...] | None) -> None:
     """Train random networks with every optimizer, beside torch.optim's."""
-    from rich.console import Console
-
     with mistakes():
         from backproof.campaign import one_thread
         from backproof.optimizers import checked, verify
         from backproof.session import AGREE, DISAGREE
+        from backproof.terminal import console
 
         found = checked(names)
         one_thread()
-        agree = verify(Console(), found, examples, seed, steps)
+        agree = verify(console(), found, examples, seed, steps)
     sys.exit(AGREE if agree else DISAGREE)
 
 
@@ -326,11 +351,11 @@ def optimizers(examples: int, seed: int, steps: int, names: tuple[str, ...] | No
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=None, help="Draws the initial weights.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=None, help="Learning rate.")
 @click.option("--epochs", type=click.IntRange(1, 10**6), default=None, help="How long to train at most.")
+@no_color_option
 def walkthrough(data: Path | None, **given: Any) -> None:
     """Go through backpropagation by hand, step by step, with numbers."""
-    from rich.console import Console
-
+    from backproof.terminal import console
     from backproof.walkthrough import walkthrough as walk
 
     with mistakes():
-        walk(Console(), data=data, **{name: value for name, value in given.items() if value is not None})
+        walk(console(), data=data, **{name: value for name, value in given.items() if value is not None})

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from backproof import comparing, terminal
 from reference import Architecture
 from reports import Report, check_comparable, read
@@ -34,7 +32,7 @@ def read_report(path: str | Path) -> Report:
     return Report(read_whole(Path(path), Architecture.from_dict))
 
 
-def report(path: Path, forms: Sequence[str], folder: Path | None) -> None:
+def report(path: Path, forms: Sequence[str], folder: Path | None, quiet: bool) -> None:
     """Write the report of a run, and show it, unless standard output takes it.
 
     Raises
@@ -50,10 +48,10 @@ def report(path: Path, forms: Sequence[str], folder: Path | None) -> None:
     if alone:
         _print(in_form(document, forms[0]))
         return
-    console, into = Console(), folder or FOLDER
+    console, into = terminal.console(), folder or FOLDER
     files = write(into, document, forms, cases if cases.count else None)
-    terminal.show(console, document, into if "html" in forms else None)
-    for file in files:
+    terminal.show(console, document, into if "html" in forms else None, quiet)
+    for file in () if quiet else files:
         console.print(f"report: {file}", highlight=False, soft_wrap=True, markup=False)
 
 
@@ -73,7 +71,7 @@ def compare(base: Path, new: Path, json_file: Path | None, forms: Sequence[str],
     before, now = read(base), read(new)
     check_comparable(before, now["dtypes"], now.get("chosen"))
     found = compared(before, now)
-    console = Console(stderr=alone or json_alone)
+    console = terminal.console(stderr=alone or json_alone)
     comparing.show(console, found)
     if json_file is not None and not json_alone:
         json_file.write_bytes(comparison_in_form(found, "json") + b"\n")

@@ -82,6 +82,8 @@ def read_whole(path: Path, check: Callable[[Any], object] = dict, cases: Cases |
             stored: dict[str, Any] = import_module("reports.store").document(path, check, cases)
             return stored
     whole = read(path)
+    if whole["schema"] != SCHEMA:
+        raise DocumentError(f"{path}: schema: is {whole['schema']}, wanted {SCHEMA}; older ones can only be compared")
     if wrong := violation(whole):
         raise DocumentError(f"{path}: {wrong}")
     for i, row in enumerate(whole["layers"]):

@@ -333,9 +333,9 @@ def in_words(architecture: Mapping[str, Any]) -> str:
     said = ", ".join(_input_in_words(graph_input) for graph_input in inputs)
     before = [[graph_input["name"] for graph_input in inputs], *([node["name"]] for node in nodes)]
     if all(node["inputs"] == used and "shares" not in node for node, used in zip(nodes, before)):
-        said = " -> ".join([said, *map(_op_in_words, nodes)])
+        said = " -> ".join([said, *map(op_in_words, nodes)])
     else:
-        said = "; ".join([said, *(f"{n['name']} = {_op_in_words(n)} of {', '.join(n['inputs'])}" for n in nodes)])
+        said = "; ".join([said, *(f"{n['name']} = {op_in_words(n)} of {', '.join(n['inputs'])}" for n in nodes)])
     return said if architecture["training"] else f"{said}, in evaluation"
 
 
@@ -356,7 +356,8 @@ def _input_in_words(graph_input: Mapping[str, Any]) -> str:
     return f"{graph_input['name']} {tuple(graph_input['shape'])}{domains[graph_input.get('domain', 'real')]}"
 
 
-def _op_in_words(node: Mapping[str, Any]) -> str:
+def op_in_words(node: Mapping[str, Any]) -> str:
+    """Write a node's JSON in a line: ``Linear(in_features=1, out_features=1)``."""
     given = {**node.get("arguments", {}), **node.get("options", {})}
     tied = [f"parameters of {node['shares']}"] if "shares" in node else []
     return f"{node['op']}({', '.join([*(f'{name}={value!r}' for name, value in given.items()), *tied])})"
