@@ -18,7 +18,8 @@ from reports import compare, distinct, in_a_sentence, junit, write_report
 from reports.cases import Cases
 from reports.comparison import Document
 from reports.row import Row
-from reports.store import STRETCH, Store, StoreError
+from reports.schema import StoreError
+from reports.store import STRETCH, Store
 
 if TYPE_CHECKING:
     from backproof.corpus import Replayed

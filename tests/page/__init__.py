@@ -4,3 +4,4 @@ import shutil
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 CHROMIUM = next(filter(None, map(shutil.which, NAMES)), None)
+WITHOUT_BROWSER = "the report's page is not tested, which takes Chromium (tests/page)"

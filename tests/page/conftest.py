@@ -12,8 +12,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from reports import write_report
 from tests.page import CHROMIUM
 
-PAGES = ["test_page.py"]
-collect_ignore = [] if CHROMIUM else PAGES
+collect_ignore = [] if CHROMIUM else ["test_page.py"]
 
 
 @pytest.fixture(scope="session")
