@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from backproof import comparing, terminal
+from backproof.progress import busy
 from reference import Architecture
 from reports import Report, check_comparable, read
 from reports import compare as compared
@@ -42,12 +43,14 @@ def report(path: Path, forms: Sequence[str], folder: Path | None, quiet: bool) -
         Something cannot be read or written.
     """
     alone = to_stdout(forms, folder)
-    document = read_whole(path, Architecture.from_dict)
+    console, into = terminal.console(stderr=alone), folder or FOLDER
+    with busy(console, f"reading {terminal.plain(str(path))}", quiet):
+        document = read_whole(path, Architecture.from_dict)
     if alone:
         _print(in_form(document, forms[0]))
         return
-    console, into = terminal.console(), folder or FOLDER
-    files = write(into, document, forms)
+    with busy(console, "drawing the report", quiet):
+        files = write(into, document, forms)
     terminal.show(console, document, into if "html" in forms else None, quiet)
     for file in () if quiet else files:
         console.print(f"report: {file}", highlight=False, soft_wrap=True, markup=False)
