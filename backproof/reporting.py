@@ -12,11 +12,9 @@ from reference import Architecture
 from reports import Report, check_comparable, read
 from reports import compare as compared
 from reports.documents import read_whole
-from reports.forms import comparison_in_form, in_form, write, write_comparison
+from reports.forms import SEVERAL, comparison_in_form, in_form, write, write_comparison
 
 FOLDER = Path("backproof-report")
-SEVERAL = ("html",)
-"""Forms of several files."""
 
 
 def read_report(path: str | Path) -> Report:

@@ -30,8 +30,12 @@ _OF_ONE_FILE: Mapping[str, tuple[str, Callable[[Document], str | bytes]]] = {
     "csv": ("arrays.csv", as_csv),
     "badge": ("badge.svg", badge),
 }
-FORMS = ("html", *_OF_ONE_FILE)
-"""``html`` is a folder; each of the others is one file."""
+_OF_SEVERAL: Mapping[str, Callable[[Path, Document], Iterable[Path]]] = {
+    "html": lambda folder, document: [write_report(folder, document)],
+}
+SEVERAL = (*_OF_SEVERAL,)
+FORMS = (*SEVERAL, *_OF_ONE_FILE)
+"""Those of several files come first."""
 
 _OF_A_COMPARISON: Mapping[str, tuple[str, Callable[[Comparison], str]]] = {
     "markdown": ("comparison.md", compared_in_markdown),
@@ -69,13 +73,15 @@ def write(folder: Path, document: Document, forms: Iterable[str] = ("html",)) ->
     wanted = list(forms)
     _check(wanted, FORMS)
     folder.mkdir(parents=True, exist_ok=True)
-    return [write_report(folder, document) if form == "html" else _file(folder, document, form) for form in wanted]
+    return [path for form in wanted for path in _written(folder, document, form)]
 
 
-def _file(folder: Path, document: Document, form: str) -> Path:
+def _written(folder: Path, document: Document, form: str) -> Iterable[Path]:
+    if form in _OF_SEVERAL:
+        return _OF_SEVERAL[form](folder, document)
     path = folder / _OF_ONE_FILE[form][0]
     files.write(path, in_form(document, form))
-    return path
+    return [path]
 
 
 def comparison_in_form(found: Comparison, form: str) -> bytes:
