@@ -255,9 +255,9 @@ def replay(
     sys.exit(session.finish())
 
 
-FORMS = ("html", "markdown", "json", "junit", "csv", "badge")
+FORMS = ("html", "svg", "markdown", "json", "junit", "csv", "badge")
 """As :mod:`reports.forms` knows them, which help need not load."""
-COMPARISON_FORMS = ("markdown", "json")
+COMPARISON_FORMS = ("html", "markdown", "json")
 
 
 def forms_option(known: tuple[str, ...], *, default: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:

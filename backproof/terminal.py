@@ -123,7 +123,7 @@ def in_text(document: Mapping[str, Any]) -> str:
     written = StringIO()
     console = Console(file=written, width=WIDE, color_system=None)
     console.print(plain(sentence(document)), highlight=False)
-    _show_failures(console, document, None)
+    _show_failures(console, document, None, draw=False)
     return written.getvalue().rstrip()
 
 
@@ -144,12 +144,12 @@ def in_lines(document: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _show_failures(console: Console, document: Mapping[str, Any], folder: Path | None) -> None:
+def _show_failures(console: Console, document: Mapping[str, Any], folder: Path | None, draw: bool = True) -> None:
     """Show the first failures of different kinds, and draw the architecture of the very first."""
     shown = distinct(document["failures"])[:SHOWN]
     for failure in shown:
         _show_failure(console, failure)
-        if failure is shown[0]:
+        if draw and failure is shown[0]:
             _draw(console, failure)
         _show_minimal(console, failure, folder)
     if more := document["failed"] - len(shown):

@@ -10,19 +10,18 @@ from reports.summary import sentence
 
 GREEN, RED, YELLOW = "#2d7d32", "#c62828", "#8a6100"
 """White letters stand out from each by more than 4.5 to 1 (https://www.w3.org/TR/WCAG22/#contrast-minimum)."""
-LETTER, MARGIN = 6.6, 12
+LETTER, MARGIN = 6.3, 12
 """Pixels that a letter of 11 takes on average, and that are left beside the text; the text is fitted to its place."""
 
 SVG = """\
 <svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="20" role="img" aria-label="{label}">
 <title>{title}</title>
-<clipPath id="round"><rect width="{width}" height="20" rx="3"/></clipPath>
-<g clip-path="url(#round)"><rect width="{left}" height="20" fill="#444"/>\
-<rect x="{left}" width="{right}" height="20" fill="{colour}"/></g>
+<rect width="{width}" height="20" rx="3" fill="{colour}"/>
+<path d="M3 0H{left}V20H3a3 3 0 0 1-3-3V3a3 3 0 0 1 3-3z" fill="#444"/>
 <g fill="#fff" text-anchor="middle" font-family="Verdana,DejaVu Sans,Geneva,sans-serif" font-size="11" \
 aria-hidden="true">
-<text x="{left_middle}" y="14" textLength="{left_text}">{subject}</text>
-<text x="{right_middle}" y="14" textLength="{right_text}">{result}</text>
+<text x="{left_middle}" y="14" textLength="{left_text}" lengthAdjust="spacingAndGlyphs">{subject}</text>
+<text x="{right_middle}" y="14" textLength="{right_text}" lengthAdjust="spacingAndGlyphs">{result}</text>
 </g>
 </svg>
 """
@@ -37,7 +36,6 @@ def badge(document: Mapping[str, Any]) -> str:
     return SVG.format(
         width=left + right,
         left=left,
-        right=right,
         left_text=left_text,
         right_text=right_text,
         left_middle=left / 2,

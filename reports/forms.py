@@ -11,7 +11,8 @@ from reports import files
 from reports.badge import badge
 from reports.cases import Cases
 from reports.comparison import Comparison
-from reports.html import write_report
+from reports.figures import figures
+from reports.html import render_comparison, write_report
 from reports.junit import junit
 from reports.markdown import comparison as compared_in_markdown
 from reports.markdown import markdown
@@ -31,10 +32,25 @@ _OF_ONE_FILE: Mapping[str, tuple[str, Callable[[Document], str | bytes]]] = {
     "csv": ("arrays.csv", as_csv),
     "badge": ("badge.svg", badge),
 }
-FORMS = ("html", *_OF_ONE_FILE)
-"""``html`` is a folder; each of the others is one file."""
+
+
+def _figures(folder: Path, document: Document, cases: Cases | None) -> list[Path]:
+    drawn = {folder / f"{name}.svg": svg for name, svg in figures(document).items()}
+    for path, svg in drawn.items():
+        files.write(path, svg.encode())
+    return list(drawn)
+
+
+_OF_SEVERAL: Mapping[str, Callable[[Path, Document, Cases | None], Iterable[Path]]] = {
+    "html": lambda folder, document, cases: [write_report(folder, document, cases)],
+    "svg": _figures,
+}
+SEVERAL = (*_OF_SEVERAL,)
+FORMS = (*SEVERAL, *_OF_ONE_FILE)
+"""Those of several files come first."""
 
 _OF_A_COMPARISON: Mapping[str, tuple[str, Callable[[Comparison], str]]] = {
+    "html": ("comparison.html", lambda found: render_comparison(found.document())),
     "markdown": ("comparison.md", compared_in_markdown),
     "json": ("comparison.json", lambda found: _as_json(found.document())),
 }
@@ -72,13 +88,15 @@ def write(folder: Path, document: Document, forms: Iterable[str] = ("html",), ca
     wanted = list(forms)
     _check(wanted, FORMS)
     folder.mkdir(parents=True, exist_ok=True)
-    return [write_report(folder, document, cases) if f == "html" else _file(folder, document, f) for f in wanted]
+    return [path for form in wanted for path in _written(folder, document, form, cases)]
 
 
-def _file(folder: Path, document: Document, form: str) -> Path:
+def _written(folder: Path, document: Document, form: str, cases: Cases | None) -> Iterable[Path]:
+    if form in _OF_SEVERAL:
+        return _OF_SEVERAL[form](folder, document, cases)
     path = folder / _OF_ONE_FILE[form][0]
     files.write(path, in_form(document, form))
-    return path
+    return [path]
 
 
 def comparison_in_form(found: Comparison, form: str) -> bytes:

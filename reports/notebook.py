@@ -75,7 +75,8 @@ def _line(verdict: str, said: str) -> str:
 def _table(heads: Sequence[str], rows: Iterable[tuple[str, Sequence[str]]], count: int) -> str:
     head = "".join(f'<th scope="col" style="text-align:left">{_text(name)}</th>' for name in ("", *heads))
     more = f"<div>… and {count - SHOWN:,} more: to_frame() has them all.</div>" if count > SHOWN else ""
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(_rows(rows))}</tbody></table>{more}"
+    body = "".join(_rows(rows))
+    return f'<table style="color:inherit"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}'
 
 
 def _rows(rows: Iterable[tuple[str, Sequence[str]]]) -> Iterator[str]:

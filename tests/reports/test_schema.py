@@ -5,17 +5,21 @@ import random
 import re
 from copy import deepcopy
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
+from rich.console import Console
 from test_comparison import agreement, array, crashing, document, failing, run
 
 import backproof
 from backproof.campaign import Campaign
+from backproof.terminal import show
 from reports import DocumentError, Summary, compare
 from reports.documents import read_whole
+from reports.forms import FORMS, in_form
 from reports.summary import SCHEMA
 from reports.validation import schema, violation
 
@@ -86,8 +90,12 @@ def test_real_documents_keep_to_it_and_have_no_field_that_it_does_not_know(whole
     assert violation(whole) is None
 
 
-def damaged(whole, rng):
-    """The document with one value, somewhere, replaced or taken away."""
+ALIKE = {str: ("", "\x1b", "[red]", "../..", "汉"), int: (0, 1, 10**30), float: (0.0, 1e300), bool: (True, False)}
+ALIKE |= {list: ([],), dict: ({},), type(None): (None,)}
+
+
+def damaged(whole, rng, alike=False):
+    """The document with one value, somewhere, replaced or taken away; if alike, replaced by one of its type."""
     values = (None, True, -1, 3, 10**30, 0.5, "", "float64", "\x1b", "../..", [], [[]], {}, {"0": 1})
     at, places = deepcopy(whole), []
     whole = at
@@ -96,7 +104,9 @@ def damaged(whole, rng):
         places.append((at, step))
         at = at[step]
     parent, step = places[-1]
-    if rng.random() < 0.2:
+    if alike:
+        parent[step] = rng.choice(ALIKE[type(parent[step])])
+    elif rng.random() < 0.2:
         del parent[step]
     else:
         parent[step] = rng.choice(values)
@@ -113,6 +123,26 @@ def test_what_is_damaged_is_refused_by_both_or_by_neither(whole):
         refused += wrong is not None
         assert wrong is None or (wrong.isprintable() and len(wrong) < 300)
     assert 200 < refused < 600
+
+
+def test_what_is_damaged_is_refused_or_drawn_in_every_form(whole, tmp_path):
+    """Nothing that is read ends in a traceback of ours, whatever form it is drawn in."""
+    small = whole | {"layers": whole["layers"][:2], "samples": whole["samples"][:2]}
+    file, rng, refused = tmp_path / "damaged.json", random.Random(2), 0
+    for _ in range(150):
+        other = damaged(damaged(small, rng, alike=True), rng, alike=True)
+        file.write_text(json.dumps(other))
+        try:
+            report = backproof.read_report(file)
+        except DocumentError:
+            refused += 1
+            continue
+        for form in FORMS[1:]:
+            in_form(report.document, form)
+        assert report._repr_html_()
+        for quiet in (True, False):
+            show(Console(file=StringIO(), width=80), report.document, None, quiet)
+    assert 10 < refused < 140
 
 
 @pytest.mark.parametrize(
