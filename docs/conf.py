@@ -1,0 +1,38 @@
+"""How Sphinx builds the site: ``nox -s docs``, or ``sphinx-build -W --keep-going -n docs docs/_build/html``."""
+
+import sys
+from importlib.metadata import version as version_of
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # for docs.extensions, impl and the rest
+
+project = "Backproof"
+author = "the developers of Backproof"
+copyright = "the developers of Backproof, Apache-2.0"
+release = version = version_of("backproof")
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "myst_parser",
+    "sphinx_copybutton",
+    "docs.extensions.generated",
+]
+exclude_patterns = ["_build"]
+myst_heading_anchors = 4
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "none"
+napoleon_google_docstring = False
+napoleon_use_ivar = True
+
+html_theme = "furo"
+html_title = "Backproof"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+html_theme_options = {"top_of_page_buttons": [], "navigation_with_keys": True}
+copybutton_prompt_text = "$ "
+linkcheck_timeout = 20
+linkcheck_retries = 2

@@ -1,0 +1,85 @@
+"""A page for each package: its public names, from their docstrings."""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+from typing import Any
+
+from impl.layers import LAYERS
+
+PACKAGES = (
+    "backproof",
+    "reference",
+    "reports",
+    "impl",
+    "impl.training",
+    "impl.init",
+    "impl.optim",
+    "impl.optim.schedules",
+)
+CONTRACTS = {
+    "impl": "impl.layer",
+    "impl.optim": "impl.optim.contract",
+    "impl.optim.schedules": "impl.optim.schedules.contract",
+}
+"""Modules whose docstring says what all classes of a package keep to."""
+
+
+def pages() -> dict[str, str]:
+    """All pages of the interface, by path without suffix."""
+    return {"api/index": index()} | {f"api/{package}": page(package) for package in PACKAGES}
+
+
+def index() -> str:
+    """List the packages, each with what it says of itself."""
+    listed = [f"| [{package}]({package}.md) | {_summary(import_module(package))} |" for package in PACKAGES]
+    toctree = ["```{toctree}", ":hidden:", "", *PACKAGES, "```"]
+    return "\n".join(["# Reference", "", "| package | |", "|---|---|", *listed, "", *toctree, ""])
+
+
+def page(package: str) -> str:
+    """Every name in ``__all__`` but layers, which have pages of their own; what is imported stands at home."""
+    module = import_module(package)
+    lines = [f"# {package}", "", "```{eval-rst}", f".. py:module:: {package}", "", *_said(module), ""]
+    if package in CONTRACTS:
+        contract = import_module(CONTRACTS[package])
+        lines += [
+            f".. py:module:: {contract.__name__}",
+            "",
+            *_said(contract),
+            "",
+            f".. py:currentmodule:: {package}",
+            "",
+        ]
+    for name in module.__all__:
+        thing = getattr(module, name)
+        if name in LAYERS or thing is LAYERS:
+            continue
+        home = next(p for p in HOMES if hasattr(import_module(p), name) and getattr(import_module(p), name) is thing)
+        lines += _documented(package, name, thing) if home == package else [f"* :py:obj:`{name} <{home}.{name}>`", ""]
+    lines += ["```", ""]
+    if package == "impl":
+        lines += [f"And the [{len(LAYERS)} layers](../layers/index.md).", ""]
+    return "\n".join(lines)
+
+
+HOMES = (*PACKAGES[1:], PACKAGES[0])
+"""Where a name that several packages export is described: not in the one that gathers them."""
+
+
+def _documented(package: str, name: str, thing: Any) -> list[str]:
+    if inspect.isclass(thing):
+        kind = "autoexception" if issubclass(thing, BaseException) else "autoclass"
+        return [f".. {kind}:: {package}.{name}", "   :members:", ""]
+    return [f".. {'autofunction' if inspect.isfunction(thing) else 'autodata'}:: {package}.{name}", ""]
+
+
+def _said(module: Any) -> list[str]:
+    """The docstring of a module, without what it says to pytest."""
+    said = inspect.getdoc(module) or ""
+    return [line for line in said.partition("PYTEST_DONT_REWRITE")[0].splitlines() if not line.startswith("PYTEST")]
+
+
+def _summary(module: Any) -> str:
+    return " ".join((inspect.getdoc(module) or "").split("\n\n")[0].split())
