@@ -13,8 +13,8 @@ release = version = version_of("backproof")
 
 extensions = [
     "sphinx.ext.autodoc",
-    "sphinx.ext.napoleon",
     "myst_parser",
+    "numpydoc",
     "sphinx_copybutton",
     "docs.extensions.generated",
 ]
@@ -23,8 +23,10 @@ myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
-napoleon_google_docstring = False
-napoleon_use_ivar = True
+numpydoc_show_class_members = False
+nitpick_ignore_regex = [
+    ("py:.*", r"(collections|numpy|torch|typing|hypothesis|pathlib)\..*")
+]  # no inventories: no network
 
 html_theme = "furo"
 html_title = "Backproof"

@@ -18,12 +18,12 @@ PACKAGES = (
     "impl.optim",
     "impl.optim.schedules",
 )
-CONTRACTS = {
-    "impl": "impl.layer",
-    "impl.optim": "impl.optim.contract",
-    "impl.optim.schedules": "impl.optim.schedules.contract",
+BESIDE = {
+    "impl": ("impl.layer",),
+    "impl.optim": ("impl.optim.contract", "impl.optim.clipping"),
+    "impl.optim.schedules": ("impl.optim.schedules.contract",),
 }
-"""Modules whose docstring says what all classes of a package keep to."""
+"""Modules whose docstring says more about a package; its own refers to them."""
 
 
 def pages() -> dict[str, str]:
@@ -42,22 +42,16 @@ def page(package: str) -> str:
     """Every name in ``__all__`` but layers, which have pages of their own; what is imported stands at home."""
     module = import_module(package)
     lines = [f"# {package}", "", "```{eval-rst}", f".. py:module:: {package}", "", *_said(module), ""]
-    if package in CONTRACTS:
-        contract = import_module(CONTRACTS[package])
-        lines += [
-            f".. py:module:: {contract.__name__}",
-            "",
-            *_said(contract),
-            "",
-            f".. py:currentmodule:: {package}",
-            "",
-        ]
+    for more in BESIDE.get(package, ()):
+        lines += [f".. py:module:: {more}", "", *_said(import_module(more)), ""]
+    lines += [f".. py:currentmodule:: {package}", ""]
     for name in module.__all__:
         thing = getattr(module, name)
-        if name in LAYERS or thing is LAYERS:
-            continue
-        home = next(p for p in HOMES if hasattr(import_module(p), name) and getattr(import_module(p), name) is thing)
-        lines += _documented(package, name, thing) if home == package else [f"* :py:obj:`{name} <{home}.{name}>`", ""]
+        if thing is not LAYERS and name not in LAYERS:
+            home = next(
+                p for p in HOMES if name in (known := import_module(p)).__all__ and getattr(known, name) is thing
+            )
+            lines += _documented(home, name, thing) if home == package else [f"* :py:obj:`{name} <{home}.{name}>`", ""]
     lines += ["```", ""]
     if package == "impl":
         lines += [f"And the [{len(LAYERS)} layers](../layers/index.md).", ""]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -26,7 +27,7 @@ def pages() -> dict[str, str]:
     found = {"layers/index": index()}
     found |= {f"layers/families/{family}": family_page(family) for family in families()}
     found |= {f"layers/{op}": layer_page(op) for op in LAYERS}
-    found |= {f"layers/shared/{_last(m)}": shared_page(m, pieces) for m, pieces in code.shared_modules().items()}
+    found |= {f"layers/shared/{m}": shared_page(m, pieces) for m, pieces in code.shared_modules().items()}
     return found
 
 
@@ -49,8 +50,8 @@ def index() -> str:
         [
             "# Layers",
             "",
-            f"All {len(LAYERS) - len(STRUCTURAL)} layers of `torch.nn`, and the {len(STRUCTURAL)} structural ops that join",
-            "them, with formula, derivation, code and measured digits. The contract that all of them keep is",
+            f"All {len(LAYERS) - len(STRUCTURAL)} layers of `torch.nn`, and {len(STRUCTURAL)} ops that join them, with",
+            "formula, derivation, code and measured digits. The contract that all of them keep is",
             "{py:class}`impl.Layer`; the pages are made from the files of `impl/layers/` and from one measured run:",
             "",
             *_conditions(),
@@ -59,12 +60,10 @@ def index() -> str:
             "",
             *listed,
             "",
-            "What several layers call: "
-            + ", ".join(f"[{_last(m)}](shared/{_last(m)}.md)" for m in code.shared_modules())
-            + ".",
+            "What several layers call: " + ", ".join(f"[{m}](shared/{m}.md)" for m in code.shared_modules()) + ".",
             "",
             *_toctree([f"families/{family}" for family in families()]),
-            *_toctree([f"shared/{_last(m)}" for m in code.shared_modules()], caption="What layers share"),
+            *_toctree([f"shared/{m}" for m in code.shared_modules()], caption="What layers share"),
         ]
     )
 
@@ -72,13 +71,12 @@ def index() -> str:
 def family_page(family: str) -> str:
     """What a file says of itself, and the first sentence of each of its layers."""
     ops = families()[family]
-    said = inspect.getdoc(inspect.getmodule(LAYERS[ops[0]])) or ""
     listed = [f"| [{op}](../{op}.md) | {_cell(_first_paragraph(inspect.getdoc(LAYERS[op]) or ''))} |" for op in ops]
     return "\n".join(
         [
             f"# {_title(family)}",
             "",
-            *_restructured(said.splitlines()),
+            *_said(LAYERS[ops[0]].__module__),
             "",
             f"`impl/layers/{family}.py`",
             "",
@@ -125,9 +123,8 @@ def layer_page(op: str) -> str:
 
 def shared_page(module: str, pieces: Sequence[code.Piece]) -> str:
     """Functions and classes of one module that layers call."""
-    lines = [f"# {_last(module)}", ""]
-    lines += [*_restructured((inspect.getdoc(inspect.getmodule(pieces[0].thing)) or "").splitlines()), ""]
-    lines += [f"`{pieces[0].file}`, but for the layers themselves.", ""]
+    lines = [f"# {module}", ""]
+    lines += [*_said(module), "", f"`{pieces[0].file}`, but for the layers themselves.", ""]
     for piece in pieces:
         lines += [f"({_anchor(piece.thing)})=", "", f"## {piece.name}", "", *_fenced(piece.text), ""]
         if called := _links(code.calls([piece]), piece.module, here=True):
@@ -155,7 +152,7 @@ def _described(op: str) -> list[str]:
     lines = [
         ".. py:currentmodule:: impl",
         "",
-        f".. py:class:: impl.{op}{shown}",
+        f".. py:class:: {op}{shown}",
         f"   :canonical: {cls.__module__}.{op}",
         "",
     ]
@@ -303,7 +300,7 @@ def _in_torch(op: str) -> str:
 
 
 def _anchor(thing: Any) -> str:
-    return f"shared-{_last(thing.__module__)}-{thing.__name__}".replace("_", "-").lower()
+    return f"code-{thing.__module__}.{thing.__name__}"
 
 
 def _last(module: str) -> str:
@@ -312,6 +309,12 @@ def _last(module: str) -> str:
 
 def _title(family: str) -> str:
     return {"ctc": "CTC"}.get(family, family.replace("_", " ").capitalize())
+
+
+def _said(module: str) -> list[str]:
+    """The docstring of a module, in which references become plain code: what they name stands on no page."""
+    said = inspect.getdoc(sys.modules[module]) or ""
+    return _restructured(re.sub(r":\w+:`~?([^`]*)`", r"``\1``", said).splitlines())
 
 
 def _restructured(lines: Iterable[str]) -> list[str]:
