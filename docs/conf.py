@@ -19,14 +19,19 @@ extensions = [
     "docs.extensions.generated",
 ]
 exclude_patterns = ["_build"]
+highlight_language = "none"  # blocks that name no language are formulas and output
 myst_heading_anchors = 4
 
 autodoc_member_order = "bysource"
-autodoc_typehints = "none"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
 numpydoc_show_class_members = False
 nitpick_ignore_regex = [
-    ("py:.*", r"(collections|numpy|torch|typing|hypothesis|pathlib)\..*")
-]  # no inventories: no network
+    ("py:.*", r"(collections|hypothesis|numpy|pathlib|torch|typing)\..*"),  # elsewhere: to look there takes a network
+    ("py:class", r"(type|tuple)\[.*"),  # unions that autodoc does not take apart
+    # Types of arguments that are no public names.
+    ("py:class", r"(\w+\.)*(Array|Backward|Blur|Kind|NetworkStep|Optimizing|Rounding|Takes|WholeImplementation)"),
+]
 
 html_theme = "furo"
 html_title = "Backproof"

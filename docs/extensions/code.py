@@ -54,9 +54,17 @@ def classes(op: str) -> list[type]:
     return [c for c in LAYERS[op].__mro__ if c.__module__.startswith("impl.") and c.__module__ != CONTRACT]
 
 
+@cache
 def layer_code(op: str) -> list[Piece]:
-    """What a layer is made of, the class itself first; of the classes without a docstring, which the page shows."""
-    return [_piece(c) for c in classes(op)]
+    """What a layer is made of, the class itself first, and the functions that make its step: they hold its backward."""
+    pieces = [_piece(c) for c in classes(op)]
+    while new := [Piece(f, inspect.getsource(f)) for f in calls(pieces) if _makes_a_step(f)]:
+        pieces = [*pieces, *new]
+    return pieces
+
+
+def _makes_a_step(thing: type | Callable[..., Any]) -> bool:
+    return inspect.isfunction(thing) and thing.__annotations__.get("return") == "Step"
 
 
 @cache

@@ -19,5 +19,5 @@ def page(folder: str) -> str:
         if file.suffix in (".py", ".yml", ".yaml"):
             text = file.read_text(encoding="utf-8")
             language = "python" if file.suffix == ".py" else "yaml"
-            lines += [f"## {file.name.strip('_')}", "", f"```{language}", text.rstrip(), "```", ""]
+            lines += [f"## `{file.name}`", "", f"```{language}", text.rstrip(), "```", ""]
     return "\n".join(lines)

@@ -35,7 +35,7 @@ def index() -> str:
     """List the packages, each with what it says of itself."""
     listed = [f"| [{package}]({package}.md) | {_summary(import_module(package))} |" for package in PACKAGES]
     toctree = ["```{toctree}", ":hidden:", "", *PACKAGES, "```"]
-    return "\n".join(["# Reference", "", "| package | |", "|---|---|", *listed, "", *toctree, ""])
+    return "\n".join(["# Python interface", "", "| package | |", "|---|---|", *listed, "", *toctree, ""])
 
 
 def page(package: str) -> str:
@@ -65,7 +65,9 @@ HOMES = (*PACKAGES[1:], PACKAGES[0])
 def _documented(package: str, name: str, thing: Any) -> list[str]:
     if inspect.isclass(thing):
         kind = "autoexception" if issubclass(thing, BaseException) else "autoclass"
-        return [f".. {kind}:: {package}.{name}", "   :members:", ""]
+        fields = ", ".join(getattr(thing, "_fields", ()))  # of a named tuple, whose own docstring for them says nothing
+        hidden = [f"   :exclude-members: {fields}"] if fields else []
+        return [f".. {kind}:: {package}.{name}", "   :members:", *hidden, ""]
     return [f".. {'autofunction' if inspect.isfunction(thing) else 'autodata'}:: {package}.{name}", ""]
 
 

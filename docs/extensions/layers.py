@@ -27,6 +27,7 @@ def pages() -> dict[str, str]:
     found = {"layers/index": index()}
     found |= {f"layers/families/{family}": family_page(family) for family in families()}
     found |= {f"layers/{op}": layer_page(op) for op in LAYERS}
+    found["layers/shared/index"] = shared_index()
     found |= {f"layers/shared/{m}": shared_page(m, pieces) for m, pieces in code.shared_modules().items()}
     return found
 
@@ -60,10 +61,9 @@ def index() -> str:
             "",
             *listed,
             "",
-            "What several layers call: " + ", ".join(f"[{m}](shared/{m}.md)" for m in code.shared_modules()) + ".",
+            "What they call, file by file: [what layers share](shared/index.md).",
             "",
-            *_toctree([f"families/{family}" for family in families()]),
-            *_toctree([f"shared/{m}" for m in code.shared_modules()], caption="What layers share"),
+            *_toctree([*(f"families/{family}" for family in families()), "shared/index"]),
         ]
     )
 
@@ -121,6 +121,16 @@ def layer_page(op: str) -> str:
     )
 
 
+def shared_index() -> str:
+    """List the modules with what layers call."""
+    modules = code.shared_modules()
+    listed = [
+        f"- [{module}]({module}.md): {', '.join(f'`{p.name}`' for p in pieces if not p.name.startswith('_'))}"
+        for module, pieces in modules.items()
+    ]
+    return "\n".join(["# What layers share", "", *listed, "", *_toctree(modules)])
+
+
 def shared_page(module: str, pieces: Sequence[code.Piece]) -> str:
     """Functions and classes of one module that layers call."""
     lines = [f"# {module}", ""]
@@ -133,13 +143,15 @@ def shared_page(module: str, pieces: Sequence[code.Piece]) -> str:
 
 
 def derivation(op: str) -> str:
-    """The docstring of a layer and, where that says nothing of backward, of the class that has it from."""
-    found: list[str] = []
-    for cls in code.classes(op):
-        found += [inspect.cleandoc(cls.__doc__)] if cls.__doc__ else []
-        if "ackward" in "".join(found):
-            return "\n\n".join([found[0], *found[1:][-1:]])
-    return found[0]
+    """The docstring of a layer and, where that says nothing of backward, of the class that it has its code from."""
+    own, *bases = [inspect.cleandoc(c.__doc__) for c in code.classes(op) if _written(c)]
+    found = [] if "ackward" in own else [doc for word in ("ackward", "Source:") for doc in bases if word in doc]
+    return "\n\n".join([own, *found[:1]])
+
+
+def _written(cls: type) -> bool:
+    """Whether somebody wrote its docstring: a dataclass without one makes its own."""
+    return cls.__doc__ is not None and not cls.__doc__.startswith(f"{cls.__name__}(")
 
 
 def _described(op: str) -> list[str]:
@@ -187,7 +199,12 @@ def _code(op: str) -> list[str]:
     pieces = code.layer_code(op)
     lines: list[str] = []
     for file, here in _by_file(pieces).items():
-        lines += [f"`{file}`, without the docstrings:", "", *_fenced("\n\n\n".join(p.text.rstrip() for p in here)), ""]
+        lines += [
+            f"`{file}`, without the docstrings of classes:",
+            "",
+            *_fenced("\n\n\n".join(p.text.rstrip() for p in here)),
+            "",
+        ]
     if called := _links(code.calls(pieces), ""):
         lines += [f"It calls {called}.", ""]
     return lines
@@ -325,8 +342,8 @@ def _fenced(text: str) -> list[str]:
     return ["```python", text.strip("\n"), "```"]
 
 
-def _toctree(documents: Iterable[str], caption: str = "") -> list[str]:
-    return ["```{toctree}", ":hidden:", *([f":caption: {caption}"] if caption else []), "", *documents, "```", ""]
+def _toctree(documents: Iterable[str]) -> list[str]:
+    return ["```{toctree}", ":hidden:", "", *documents, "```", ""]
 
 
 def _markdown(text: str) -> str:
