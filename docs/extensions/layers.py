@@ -278,7 +278,7 @@ def _known(op: str) -> list[str]:
     if found is not None:
         lines += [f"- By convention no derivative: {_sentence(why)}" for why in found.conventions]
         lines.append(f"- Complex numbers: {_sentence(found.complex or 'verified, too')}")
-    lines += [f"- Found in PyTorch: [{title}](../findings.md#{slug})." for title, slug in _findings(op)]
+    lines += [f"- Found in PyTorch: [{title}](../findings.md#{anchor})." for title, anchor in _findings(op)]
     planted = re.findall(rf"(?m)^\| {op}: ", (DOCS / "planted-bugs.md").read_text(encoding="utf-8"))
     if planted:
         count = f"{len(planted)} wrong backward passes were" if len(planted) > 1 else "A wrong backward pass was"
