@@ -144,7 +144,7 @@ def shared_page(module: str, pieces: Sequence[code.Piece]) -> str:
 
 def derivation(op: str) -> str:
     """The docstring of a layer and, where that says nothing of backward, of the class that it has its code from."""
-    own, *bases = [inspect.cleandoc(c.__doc__) for c in code.classes(op) if _written(c)]
+    own, *bases = [inspect.cleandoc(c.__doc__ or "") for c in code.classes(op) if _written(c)]
     found = [] if "ackward" in own else [doc for word in ("ackward", "Source:") for doc in bases if word in doc]
     return "\n\n".join([own, *found[:1]])
 
@@ -174,8 +174,8 @@ def _described(op: str) -> list[str]:
 def _arguments(op: str) -> list[str]:
     found = measured(op)
     drawn = found.arguments if found else {}
-    own = inspect.signature(LAYERS[op]).parameters.values()
-    own = [p for p in own if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    given = inspect.signature(LAYERS[op]).parameters.values()
+    own = [p for p in given if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     names = {p.name for p in own}
     lines = [f"{_row_says(op)}", ""] if _row_says(op) else []
     body = [
