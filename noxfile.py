@@ -40,6 +40,20 @@ def mutants(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in docs/_build/html: warnings are errors, and every reference within it is checked."""
+    install(session, "docs")
+    session.run("sphinx-build", "-W", "--keep-going", "-n", "-d", "docs/_build/doctrees", "docs", "docs/_build/html")
+
+
+@nox.session
+def links(session: nox.Session) -> None:
+    """Links of the site to elsewhere, which needs a network."""
+    install(session, "docs")
+    session.run("sphinx-build", "-b", "linkcheck", "-d", "docs/_build/doctrees", "docs", "docs/_build/links")
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     """Style, and the walls between the packages."""
     install(session, "lint")

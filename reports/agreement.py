@@ -152,7 +152,7 @@ class Agreement:
         Name and op of the node that is wrong even when it runs alone on the reference's numbers; None where there is
         none.
     fault
-        In what: one of :data:`FAULTS`.
+        In what: one of ``FAULTS``.
     diagnosis
         What the mistake looks like.
     failure

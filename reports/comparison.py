@@ -65,7 +65,7 @@ class Comparison:
     worse, better, new, gone
         The changes, the gravest first. A regression is what got worse.
     slight
-        How many means of digits certainly changed, but by less than :data:`SLIGHT`.
+        How many means of digits certainly changed, but by less than ``SLIGHT``.
     means
         Of all that both have: ``op``, ``kind``, ``dtype`` and the mean digits, ``base`` and ``new``.
     paired
@@ -117,7 +117,7 @@ def check_comparable(base: Document, dtypes: Iterable[str], chosen: Iterable[str
 
 
 def compare(base: Document, new: Document) -> Comparison:
-    """Compare the documents of two runs, as :func:`reports.documents.read` returned them.
+    """Compare the documents of two runs, as :func:`reports.read` returned them.
 
     What disagrees, crashes or is unsupported where it did not before is worse, whatever the numbers. Digits and shares
     of inconclusive architectures are compared with what chance does; docs/regression.md derives how.

@@ -92,6 +92,7 @@ class _AdaptiveMaxPool(_Adaptive):
     """The greatest element of each of ``output_size`` windows, which share out the axis; g goes to where it was.
 
     The windows are those of adaptive averages; shapes, ties, NaN and ``return_indices`` as for MaxPool.
+    Backward: ``dE/dx[j] = sum of g[i]`` over the windows i of which j is the greatest.
 
     Source: He et al., ECCV (2014), section 3.1.
     """
@@ -129,6 +130,8 @@ class _FractionalMaxPool(Layer):
     where ``a = (L - k) / (m - 1)``, and the last one ends where x does. Shapes: x ``(N, C, *spatial)`` or without N; y
     likewise, ``output_size`` or ``floor(output_ratio L)`` in place of spatial; noise ``(N, C, rank)``, N being 1 where
     there is none. Ties, NaN and ``return_indices`` as for MaxPool.
+
+    Backward: ``dE/dx[j] = sum of g[i]`` over the windows i of which j is the greatest.
 
     Source: Graham, arXiv:1412.6071 (2014), section 2 (pseudorandom, overlapping).
     """

@@ -120,6 +120,10 @@ class _BatchNorm(_ChannelNorm):
     momentum None by ``1 / num_batches_tracked``, which makes them plain averages. The step's ``updates`` are
     the new values. A batch of nothing is only counted.
 
+    Backward, with ``h = weight g``, ``u = (x - mean) / s`` and ``s = sqrt(variance + eps)``: with the batch's
+    statistics ``dE/dx = (h - mean h - u mean(h u)) / s``, with the running ones ``h / s``; ``dE/dweight = sum g u``,
+    ``dE/dbias = sum g``, means and sums over all but the channel.
+
     Source: Ioffe and Szegedy, ICML (2015), algorithms 1 and 2 and the gradients of section 3.
     """
 
@@ -162,7 +166,8 @@ class _InstanceNorm(_ChannelNorm):
     Shapes: x and y ``(N, num_features, *)`` or ``(num_features, *)``; weight, bias, running_mean, running_var
     ``(num_features,)``. Where there are none of these, any number of channels will do, as in torch.
 
-    Mean, (biased) variance and gradient are those of batch normalisation with each sample a batch of its own. A
+    Mean, (biased) variance and backward are those of batch normalisation with each sample a batch of its own:
+    ``dE/dx = (h - mean h - u mean(h u)) / s`` with ``h = weight g`` and u the standardised x, s its divisor. A
     training step moves the running statistics by ``momentum`` (None: 0, they stay) towards the averages over the
     samples, the variance unbiased; batches are not counted.
 

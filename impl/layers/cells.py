@@ -353,7 +353,7 @@ class RNNCell(_Cell, Elman):
 
 @dataclass(frozen=True, eq=False)
 class LSTMCell(_Cell, LongShortTerm):
-    """One step of an :class:`~impl.layers.recurrent.LSTM` layer, whose equations hold: x, h and c lead to h' and c'.
+    """One step of an :class:`~impl.layers.recurrent.LSTM` layer, forward and backward: x, h and c lead to h' and c'.
 
     Shapes: x ``(N, input_size)`` or ``(input_size)``; h and c, zero if not given, and both outputs
     ``(N, hidden_size)``.
@@ -368,7 +368,7 @@ class LSTMCell(_Cell, LongShortTerm):
 
 @dataclass(frozen=True, eq=False)
 class GRUCell(_Cell, Gated):
-    """One step of a :class:`~impl.layers.recurrent.GRU` layer, whose equations hold: x and h lead to h'.
+    """One step of a :class:`~impl.layers.recurrent.GRU` layer, forward and backward: x and h lead to h'.
 
     Shapes: x ``(N, input_size)`` or ``(input_size)``; h, zero if not given, and h' ``(N, hidden_size)``.
 

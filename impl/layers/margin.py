@@ -358,6 +358,8 @@ class TripletMarginWithDistanceLoss(_Triplet):
 
     ``distance_function`` is a layer of two inputs, without parameters; None: PairwiseDistance.
 
+    Backward: g goes back through ``d(a, p)``, and -g through ``d(a, n)``, where the loss is above 0.
+
     Shapes: anchor a, positive p and negative n as d takes them; l as d.
 
     Source: as TripletMarginLoss.

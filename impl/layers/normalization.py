@@ -121,6 +121,9 @@ class LayerNorm(_OverLastAxes):
     Shapes: x and y ``(*, *normalized_shape)``; weight and bias ``normalized_shape``. The variance is the
     biased one; the gradient goes through mean and variance.
 
+    Backward, with ``h = weight g``, u the standardised x and s its divisor: ``dE/dx = (h - mean h - u mean(h u)) / s``,
+    means over the last axes; ``dE/dweight = sum g u``, ``dE/dbias = sum g`` over the axes before.
+
     Source: Ba, Kiros and Hinton, arXiv:1607.06450 (2016), eq. 3 and 4.
     """
 
@@ -206,6 +209,9 @@ class GroupNorm(Layer):
     Shapes: x and y ``(N, num_channels, *)``; weight and bias ``(num_channels,)``. Mean and biased variance are those
     of ``num_channels / num_groups`` neighbouring channels with all that lies behind them; the gradient goes through
     both. Without weight and bias any number of channels will do that the groups divide, as in torch.
+
+    Backward, with ``h = weight g``, u the standardised x and s its divisor: ``dE/dx = (h - mean h - u mean(h u)) / s``,
+    means over a group; ``dE/dweight = sum g u``, ``dE/dbias = sum g`` over all but the channel.
 
     Source: Wu and He, ECCV (2018), eq. 1-6.
     """

@@ -94,7 +94,10 @@ class Cat(Layer):
 
 @dataclass(frozen=True, eq=False)
 class Chunk(Layer):
-    """Cut into at most ``chunks`` pieces of equal size along ``dim``, the last one smaller, as torch.chunk does."""
+    """Cut into at most ``chunks`` pieces of equal size along ``dim``, the last one smaller, as torch.chunk does.
+
+    Backward joins the pieces of g; a piece without a gradient counts as zeros.
+    """
 
     holomorphic: ClassVar[bool] = True
 

@@ -132,14 +132,20 @@ class Upsample(_Resized):
 
 
 class UpsamplingNearest2d(_Resized):
-    """Upsample with ``mode="nearest"``. Shapes: x ``(N, C, H, W)``, y ``(N, C, *sizes)``; 1 or 3 axes as in torch."""
+    """:class:`Upsample` with ``mode="nearest"``, backward too.
+
+    Shapes: x ``(N, C, H, W)``, y ``(N, C, *sizes)``; 1 or 3 axes as in torch.
+    """
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         return self._resized(x, "nearest", align_corners=False, recompute=False)
 
 
 class UpsamplingBilinear2d(_Resized):
-    """Upsample with ``mode="bilinear", align_corners=True``. Shapes: x ``(N, C, H, W)``, y ``(N, C, *sizes)``."""
+    """:class:`Upsample` with ``mode="bilinear", align_corners=True``, backward too.
+
+    Shapes: x ``(N, C, H, W)``, y ``(N, C, *sizes)``.
+    """
 
     def forward(self, parameters: Mapping[str, Array], x: Array, *, training: bool = True, noise: Noise = None) -> Step:
         return self._resized(x, "bilinear", align_corners=True, recompute=False)

@@ -148,7 +148,7 @@ class Descent:
     def step(
         self, parameters: Named, gradients: Mapping[str, Array | SparseGradient], state: Memory | None = None
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """See :meth:`Optimizer.step`."""
+        """See :meth:`impl.optim.Optimizer.step`."""
         after, memories = dict(parameters), dict(state or {})
         for name, gradient in gradients.items():
             w = known(self, parameters, name)

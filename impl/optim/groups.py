@@ -42,7 +42,7 @@ class Groups:
     def step(
         self, parameters: Named, gradients: Mapping[str, Any], state: Memory | None = None
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """See :meth:`Optimizer.step`."""
+        """See :meth:`impl.optim.Optimizer.step`."""
         after, memories = dict(parameters), dict(state or {})
         for name in gradients:
             known(self, parameters, name)

@@ -24,7 +24,7 @@ class LBFGS:
         for (y, s) from the oldest:  q = q + (a - y q / (y s)) s
         w = w + t q
 
-    with t = lr (at the very first, lr min(1, 1 / sum |g|)), or found by a search along q that ends where the strong
+    with t = lr (at the very first, ``lr min(1, 1 / sum |g|)``), or found by a search along q that ends where the strong
     Wolfe conditions hold. One ``step`` makes up to ``max_iter`` such moves, and fewer when the largest entry of g is
     ``tolerance_grad`` or less, or w or the loss changes by less than ``tolerance_change``, or the closure has been
     called ``max_eval`` times (None: 5/4 of max_iter). All parameters are one vector, so there are no groups.
@@ -62,7 +62,7 @@ class LBFGS:
     def step(
         self, parameters: Named, closure: Closure, state: Memory | None = None
     ) -> tuple[dict[str, Array], dict[str, Any]]:
-        """See :meth:`impl.optim.contract.ClosureOptimizer.step`."""
+        """See :meth:`impl.optim.ClosureOptimizer.step`."""
         memory: dict[str, Any] = {"func_evals": 0, "n_iter": 0, **(state or {})}
         now = dict(parameters)
         loss, gradients = closure(now)

@@ -50,7 +50,7 @@ class ReduceLROnPlateau(Schedule):
     def step(
         self, optimizer: Optimizing, state: Mapping[str, Any], metric: float | None = None
     ) -> tuple[Optimizing, dict[str, Any]]:
-        """Take in the metric of an epoch; see :meth:`Schedule.step`."""
+        """Take in the metric of an epoch; see :meth:`impl.optim.schedules.Schedule.step`."""
         if metric is None:
             raise reject(self, "metric", None, "a number: step(optimizer, state, metric)")
         return super().step(optimizer, {**state, "memory": {**state["memory"], "metric": float(metric)}})
