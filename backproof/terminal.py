@@ -11,11 +11,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from reference.ops import STRUCTURAL
 from reports import distinct, in_brief, in_words, minimal_file, sentence
 from reports.agreement import SECOND_ORDER
 
 SHOWN = 5
 """Failures shown in full, of different kinds; the report has them all."""
+OWN = " *"
+"""Marks ops that join layers, for which torch.nn has no class."""
+
 WIDE = 120
 """Columns of text for whatever shows it: a test's failure, a log."""
 
@@ -24,6 +28,8 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
     """Show a whole document of :meth:`reports.Summary.document`, whose report goes into a folder if there is one."""
     if document["architectures"]:
         console.print(table(document))
+        if any(row["op"] in STRUCTURAL for row in document["layers"]):
+            console.print(f"{OWN.strip()} no layer of torch.nn: backproof's own where the implementation has none.")
     _show_failures(console, document, folder)
     if document["corpus"]:
         console.print(escape(_corpus_in_words(document["corpus"])), highlight=False)
@@ -73,8 +79,8 @@ def _corpus_in_words(corpus: Sequence[Mapping[str, Any]]) -> str:
 
 def table(document: Mapping[str, Any]) -> Table:
     """Return the table of layers: cases, verdicts, fewest digits in each dtype."""
-    made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    made.add_column("layer", no_wrap=True)
+    made = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="bold")
+    made.add_column("layer", overflow="fold")  # where there is too little room, a name is folded and no number cut
     for heading in ("cases", "agree", "disagree", "inconcl.", *document["dtypes"]):
         made.add_column(heading, justify="right", no_wrap=True)
     for row in document["layers"]:
@@ -82,7 +88,7 @@ def table(document: Mapping[str, Any]) -> Table:
         counts = (f"{row[name]:,}" for name in ("cases", "agree", "disagree", "inconclusive"))
         digits = ("-" if least is None else f"{least:.1f}" for least in row["worst_digits"].values())
         cells = [f"[{colour}]{cell}[/]" if colour else cell for colour, cell in zip(colours, counts)]
-        made.add_row(escape(row["op"]), *cells, *digits)
+        made.add_row(escape(row["op"]) + (OWN if row["op"] in STRUCTURAL else ""), *cells, *digits)
     return made
 
 
@@ -132,9 +138,18 @@ def _show_failure(console: Console, failure: Mapping[str, Any]) -> None:
     ranked = sorted(failure["tensors"], key=lambda t: not t["tensor"].startswith(f"{failure['culprit']}:"))
     for tensor in ranked[:3]:
         at = f" at {tensor['index']}" if tensor["index"] else ""
-        got, want = (x if x is None or isinstance(x, str) else f"{x:.7g}" for x in (tensor["got"], tensor["want"]))
+        got, want = _told_apart(tensor["got"], tensor["want"])
         values = tensor["note"] if got is None else f"got {got}, wanted {want} ({tensor['against']})"
         console.print(escape(f"  {tensor['tensor']}{at}: {values}"), highlight=False)
+
+
+def _told_apart(*numbers: Any) -> list[Any]:
+    """Write numbers in as many digits as it takes to see that they differ, in seven at least."""
+    for digits in (7, 12, 17):
+        written = [x if x is None or isinstance(x, str) else f"{x:.{digits}g}" for x in numbers]
+        if len({*written}) > 1:
+            break
+    return written
 
 
 def _show_minimal(console: Console, failure: Mapping[str, Any], folder: Path | None) -> None:

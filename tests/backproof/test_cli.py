@@ -234,6 +234,7 @@ def test_layers_are_counted_against_torch() -> None:
     assert "138 of the 138 layers of torch.nn are covered" in text
     assert "max_norm is refused" in text
     assert "Not covered yet" not in text
+    assert "of backproof's own, for torch.nn has no class that joins layers: Add, Cat," in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
 
 
