@@ -35,9 +35,9 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
         console.print(escape(_corpus_in_words(document["corpus"])), highlight=False)
     if document["coverage"]["pairs_possible"]:
         console.print(in_brief(document["coverage"]), highlight=False)
-    if missing := _never_drawn(document):
+    if missing := never_drawn(document):
         said = f"NOT VERIFIED: {', '.join(missing)}: in none of these architectures. Take more --examples, or these"
-        hint = "--layers alone, and see whether supports() refuses what is drawn for them."
+        hint = "--layers alone, and see whether supports() or takes() refuses what is drawn for them."
         console.print(f"[bold yellow]{escape(said)} {hint}[/]", highlight=False)
     if left_out := document.get("unsupported"):
         console.print(f"Not supported, so not drawn: {len(left_out)} of the catalogue's layers.", highlight=False)
@@ -64,7 +64,7 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
         console.print(f"PyTorch refuses {escape(op)}: {escape(reason)}", highlight=False)
 
 
-def _never_drawn(document: Mapping[str, Any]) -> list[str]:
+def never_drawn(document: Mapping[str, Any]) -> list[str]:
     """Return the layers that were asked for by name, and stand in no architecture: of them nothing is known."""
     drawn = {row["op"] for row in document["layers"] if row["cases"]}
     return [op for op in document.get("chosen") or () if op not in drawn]

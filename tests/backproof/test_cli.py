@@ -328,6 +328,7 @@ def test_a_full_disk_costs_neither_the_numbers_nor_a_traceback(monkeypatch: pyte
 def test_layers_that_were_asked_for_and_never_drawn_are_said() -> None:
     wanted = ["Linear", "LSTM", "GRU", "Conv2d", "Softmax", "Bilinear", "GELU", "ELU", "Mish"]
     result = run("verify", "--examples", 1, "--layers", ",".join(wanted), "--json", "-")
+    assert result.exit_code == 2, result.output
     drawn = {row["op"] for row in json.loads(result.stdout)["layers"]}
     shown = " ".join(result.stderr.split())
     assert f"NOT VERIFIED: {', '.join(op for op in wanted if op not in drawn)}: in none" in shown
