@@ -279,6 +279,13 @@ def test_ctrl_c_reports_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Interrupted: 3 of 50" in Path("backproof-report/index.html").read_text(encoding="utf-8")
 
 
+def test_ctrl_c_while_the_command_line_loads_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from backproof.start import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
+
+
 def test_without_a_cuda_device_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     done = CliRunner().invoke(main, ["verify", "--device", "cuda", "--examples", "1"])
