@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import TypeAlias, TypeVar
+from typing import Protocol, TypeAlias, TypeVar, runtime_checkable
 
 import numpy as np
 
 from backproof.implementations import Implementation, Pass
 from backproof.running import ImplementationFailed, WrongArray, call
 from reference import Node, Reference
-from reference.differences import Terms
+from reference.differences import Terms, Together
 from reference.duals import Dual
 from reference.run import Array
 
@@ -71,6 +71,19 @@ class Given:
         )
 
 
+@runtime_checkable
+class Several(Protocol):
+    """An implementation of one function that runs it on many values of one of its arrays at once."""
+
+    def many(
+        self, parameters: Mapping[str, Array], inputs: tuple[Array, ...], key: str | int, stack: Array
+    ) -> tuple[Array, ...] | None:
+        """Return its outputs, stacked likewise; ``key`` is a parameter's name, or the number of an input.
+
+        None where that cannot be done.
+        """
+
+
 class Alone:
     """The forward of one node on its own values, as a function of one of its arrays at a time."""
 
@@ -123,6 +136,21 @@ class Alone:
     def moving(self, key: str | int) -> Terms:
         """The terms as a function of one array; beyond what the forward takes there is no value."""
         return lambda z: self._defined(partial(self._moved, key, z)) if z.dtype.kind == "f" else self._moved(key, z)
+
+    def moving_together(self, key: str | int) -> Together | None:
+        """The terms of many values of one array at once, where the implementation runs them so."""
+        several = self.implementation
+        return partial(self._together, several, key) if isinstance(several, Several) else None
+
+    def _together(self, several: Several, key: str | int, stack: Array) -> Array | None:
+        outputs = several.many(self.parameters, tuple(self.inputs.values()), key, stack)
+        if outputs is None or any(
+            i >= len(outputs) or outputs[i].shape != (len(stack), *c.shape) for i, c in self.cotangents.items()
+        ):
+            return None
+        products = [_product(c, outputs[i]).reshape(len(stack), -1) for i, c in self.cotangents.items()]
+        terms = np.concatenate(products, axis=1)
+        return terms if self._used is None else np.asarray(terms[:, self._used])
 
     def _defined(self, terms: Callable[[], Array]) -> Array:
         try:

@@ -22,13 +22,17 @@ from reports import DisagreementError, Summary, distinct
 
 
 class Work(NamedTuple):
-    """What is to be verified: so many networks, in these dtypes; of an op it may be wanted that it is its ``own``."""
+    """What is to be verified: so many networks, in these dtypes; of an op it may be wanted that it is its ``own``.
+
+    Each of the layers that were ``chosen`` by name must be in one of them.
+    """
 
     implementation: Verifiable
     dtypes: Sequence[str]
     references: Iterator[Reference]
     examples: int
     own: str | None = None
+    chosen: Sequence[str] = ()
 
 
 def work(
@@ -58,7 +62,7 @@ def work(
         twin = Twin(architecture)
         return Work(found, dtypes, iter([Reference(twin, draw_values(architecture, twin))]), 1)
     campaign = Campaign(found, examples, seed, tuple(dtypes), tuple(layers) if layers else None).checked()
-    return Work(found, dtypes, map(campaign.reference, range(examples)), examples)
+    return Work(found, dtypes, map(campaign.reference, range(examples)), examples, chosen=tuple(layers or ()))
 
 
 def verify_each(asked: Work, hear: Callable[[dict[str, Any]], None]) -> Summary:
@@ -71,10 +75,10 @@ def verify_each(asked: Work, hear: Callable[[dict[str, Any]], None]) -> Summary:
     DisagreementError
         It disagrees: the text says where and why, with the smallest architectures that show it.
     Unsupported
-        It supports none of the networks.
+        It supports none of the networks, or none with one of the layers that were chosen by name.
     """
     __tracebackhide__ = True
-    implementation, dtypes, references, requested, own = asked
+    implementation, dtypes, references, requested, own, chosen = asked
     completed, unsupported = Completed(implementation), Counter[str]()
     summary = Summary(dtypes)
     started = perf_counter()
@@ -89,8 +93,8 @@ def verify_each(asked: Work, hear: Callable[[dict[str, Any]], None]) -> Summary:
                     continue
                 verification = Verification(reference.twin.architecture, implementation, reference=reference)
                 summary.add([verification.agreement(dtype) for dtype in dtypes])
-            chosen = distinct(summary.failures)[: terminal.SHOWN]
-            for failure, found in zip(chosen, shrunk(chosen, implementation)):
+            told = distinct(summary.failures)[: terminal.SHOWN]
+            for failure, found in zip(told, shrunk(told, implementation)):
                 failure |= found
     finally:
         summary.seconds = perf_counter() - started
@@ -101,6 +105,10 @@ def verify_each(asked: Work, hear: Callable[[dict[str, Any]], None]) -> Summary:
         raise Unsupported(f"{implementation.name} does not support {', '.join(sorted(unsupported)) or 'anything'}")
     if summary.failed:
         raise DisagreementError(terminal.in_text(document))
+    if never := terminal.never_drawn(document | {"chosen": chosen}):
+        seen = f"in none of the {summary.architectures} architectures that {implementation.name} was verified on"
+        hint = "take more examples, or these layers alone, or see whether supports() or takes() refuses all of them"
+        raise Unsupported(f"NOT VERIFIED: {', '.join(never)}: {seen}: {hint}")
     return summary
 
 

@@ -72,6 +72,9 @@ def _numbers(examination: Examination, node: Node) -> Blame | None:
         return Blame(node, "state", lambda: misbehaviour.words)
     ahead = [name for name in wrong if name.kind in ("output", "update")]
     back = [name for name in wrong if name not in ahead]
+    words = _coarser(examination, node, ahead or back) if wrong else None
+    if words:
+        return Blame(node, "dtype", lambda: words)
     if ahead:
         fault: Fault = "function" if not derivative else "both" if back else "forward"
         return Blame(node, fault, partial(_why, examination, node, ahead))
@@ -82,6 +85,21 @@ def _numbers(examination: Examination, node: Node) -> Blame | None:
     if derivative:
         return Blame(node, "forward", lambda: "it agrees with PyTorch, but is not the derivative of its own forward")
     return None
+
+
+def _coarser(examination: Examination, node: Node, wrong: list[Tensor]) -> str | None:
+    """Say so if all that is wrong is right to the digits of the dtype in which it comes, a coarser one than asked."""
+    alone, single = examination.witnesses.alone[node.name], examination.single(node)
+    eps = np.finfo(examination.dtype).eps
+    for name in wrong:
+        got, want = single.tensors.get(name), alone.run.tensors[name]
+        if got is None or got.shape != want.shape or got.dtype.kind not in "fc" or np.finfo(got.dtype).eps <= eps:
+            return None
+        if not within(got, want, examination.bound(alone, name) * float(np.finfo(got.dtype).eps / eps)):
+            return None
+    found = single.tensors[wrong[0]].dtype
+    what = called(wrong[0], examination)
+    return f"{what} has dtype {found}, wanted {examination.dtype}; it is right to the digits of {found}"
 
 
 def _second_order(examination: Examination) -> Blame | None:

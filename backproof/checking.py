@@ -102,6 +102,8 @@ class Function(Subject):
         if not (isinstance(found, tuple) and len(found) == 2 and callable(found[1])):
             raise Malformed(f"returns {shown(found)}, wanted (output, backward)")
         output, back = found
+        if isinstance(output, float):  # a number of Python takes the dtype of what it meets
+            output = np.asarray(output, np.result_type(output, *filter(is_numeric, inputs)))
         several = isinstance(output, tuple | list)
 
         def backward(grad_outputs: tuple[Array | None, ...]) -> tuple[Sequence[Array | None], Mapping[str, Array]]:

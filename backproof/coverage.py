@@ -34,7 +34,8 @@ def show(console: Console) -> None:
     console.print(table)
     if missing:
         console.print(f"\nNot covered yet ({len(missing)}): {', '.join(missing)}.", highlight=False)
-    console.print(f"\nStructural ops: {', '.join(sorted(STRUCTURAL))}.", highlight=False)
+    own = "Beside them, of backproof's own, for torch.nn has no class that joins layers:"
+    console.print(f"\n{own} {', '.join(sorted(STRUCTURAL))}.", highlight=False)
     reasons = {op: complex_numbers(op) for op in covered}
     both = [op for op, why in reasons.items() if not why]
     console.print(f"\nIn complex128 as well: {', '.join(both)}. PyTorch refuses the others, but for:", highlight=False)

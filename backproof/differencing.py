@@ -275,7 +275,8 @@ def _by_central_differences(
         if claimed is not None and claimed.shape == x.shape and claimed.dtype.kind == "f":
             flat = claimed.reshape(-1).astype(np.float64)
             by_each, along = flat[at], signs @ flat
-        coordinates = finite_difference(forward.moving(key), x, units, by_each, enough)
+        together = None if precise else forward.moving_together(key)
+        coordinates = finite_difference(forward.moving(key), x, units, by_each, enough, together)
         directions = finite_difference(forward.moving(key), x, rows, along, enough)
         found[key] = Derivative(at, coordinates, signs, directions, x.shape, note)
     return found

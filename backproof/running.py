@@ -6,7 +6,7 @@ implementation, and are themselves verified by running them against PyTorch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
@@ -19,7 +19,9 @@ from impl.layer import Array, Gradients, Layer, Step
 from impl.network import Network, NetworkGradients, NetworkStep
 from impl.network import Node as NetworkNode
 from reference import Architecture, Node, Run, Tensor, Twin, Values
+from reference.ops import torch_layers
 from reference.run import Kind
+from reports.agreement import shown
 
 MESSAGE = 2000
 """Characters of a stranger's message that are kept."""
@@ -28,9 +30,17 @@ MESSAGE = 2000
 class ImplementationFailed(Exception):
     """The implementation under test raised: a finding, with the node and the pass in which it happened."""
 
-    def __init__(self, node: Node, phase: str, error: Exception) -> None:
-        super().__init__(f"node {node.name} ({node.op}), {phase}: {type(error).__name__}: {str(error)[:MESSAGE]}")
+    def __init__(self, node: Node, phase: str, error: Exception, inputs: tuple[Array, ...] = ()) -> None:
+        said = f"node {node.name} ({node.op}), {phase}: {type(error).__name__}: {str(error)[:MESSAGE]}"
+        super().__init__(said + _hint(node, inputs))
         self.node, self.phase = node, phase
+
+
+def _hint(node: Node, inputs: tuple[Array, ...]) -> str:
+    """Say so where targets hold a number that is no class: who reads the formula of a loss alone stumbles over it."""
+    ignored = node.all_arguments.get("ignore_index") if node.op in torch_layers() else None
+    held = ignored is not None and any(x.dtype.kind == "i" and (x == ignored).any() for x in inputs)
+    return f" (targets that are ignore_index, here {ignored}, count for nothing: leave them out)" if held else ""
 
 
 class WrongArray(Exception):
@@ -60,17 +70,34 @@ def call(
     """Run one node forward; whatever it raises becomes :class:`ImplementationFailed`."""
     tell(node=node.name, op=node.op, phase="forward")
     try:
-        result = Pass(*implementation.forward(node, parameters, inputs, training=training, noise=noise))
+        found = implementation.forward(node, parameters, inputs, training=training, noise=noise)
+        outputs, backward, *more = _pair(node, "output", found, "(y,), backward")
+        outputs = _several(node, "output", outputs, "(y,), backward")
+    except WrongArray:
+        raise
     except Exception as error:
-        raise ImplementationFailed(node, "forward", error) from error
-    return result._replace(outputs=tuple(_array(node, "output", str(i), y) for i, y in enumerate(result.outputs)))
+        raise ImplementationFailed(node, "forward", error, inputs) from error
+    return Pass(tuple(_array(node, "output", str(i), y) for i, y in enumerate(outputs)), backward, *more)
+
+
+def _pair(node: Node, kind: Kind, found: Any, right: str) -> tuple[Any, ...]:
+    """Take what a pass returns; an array would be taken apart along its first axis."""
+    if isinstance(found, tuple | list) and 2 <= len(found) <= len(Pass._fields):
+        return tuple(found)
+    raise WrongArray(node, kind, "0", f"is not to be found: the pass returns {shown(found)}, wanted {right}")
+
+
+def _several(node: Node, kind: Kind, found: Any, right: str) -> tuple[Any, ...]:
+    if isinstance(found, Iterable) and not isinstance(found, str | Mapping) and not hasattr(found, "__array__"):
+        return tuple(found)
+    raise WrongArray(node, kind, "0", f"is {shown(found)} where a tuple of arrays belongs: return {right}")
 
 
 def _array(node: Node, kind: Kind, name: str, found: Any, shape: tuple[int, ...] | None = None) -> Array:
-    if isinstance(found, np.generic):
+    if isinstance(found, np.generic | float | complex):  # what a sum over all axes gives, and float() makes of it
         found = np.asarray(found)
     if not isinstance(found, np.ndarray):
-        raise WrongArray(node, kind, name, f"is {type(found).__name__}, wanted an array")
+        raise WrongArray(node, kind, name, f"is {shown(found)}, wanted an array")
     if shape is not None and found.shape != shape:
         raise WrongArray(node, kind, name, f"has shape {found.shape}, wanted {shape}", found)
     return found
@@ -108,10 +135,12 @@ def go_back(
     """Run one node backward and check that what comes back can be compared."""
     tell(node=node.name, op=node.op, phase="backward")
     try:
-        grads, own = done.backward(grad_outputs)
-        grads, own = tuple(grads), dict(own)
+        grads, own = _pair(node, "input", done.backward(grad_outputs), "(grad_x,), {parameter: grad}")
+        grads, own = _several(node, "input", grads, "(grad_x,), {parameter: grad}"), dict(own)
+    except WrongArray:
+        raise
     except Exception as error:
-        raise ImplementationFailed(node, "backward", error) from error
+        raise ImplementationFailed(node, "backward", error, inputs) from error
     if len(grads) != len(inputs):
         raise WrongArray(node, "input", "0", f"is one of {len(grads)} that came back, wanted {len(inputs)}")
     for name in own:

@@ -193,7 +193,7 @@ class Session:
             return DISAGREE
         if self.interrupted:
             return INTERRUPTED
-        return USAGE if self.unwritten else AGREE
+        return USAGE if self.unwritten or terminal.never_drawn(document) else AGREE
 
     def _compare(self, document: dict[str, Any]) -> bool:
         """Compare with the baseline, if there is one: whether anything got worse."""

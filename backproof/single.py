@@ -37,6 +37,9 @@ OURS = tuple(str(Path(file).parent) for file in (__file__, np.__file__, torch.__
 """Where no user's mistake is to be found."""
 
 DIFFERENCES = "differences"
+OTHER_DTYPE = "has dtype"
+"""A note begins so where a gradient has another dtype than what it is a gradient of."""
+
 WORK = 2.0**23
 """Numbers that go through a forward for its differences, in about a second."""
 
@@ -140,7 +143,7 @@ class Check:
             x = self.case.array(name)
             if gradient.dtype.kind != x.dtype.kind or (self.case.check_grad_dtypes and gradient.dtype != x.dtype):
                 label = self.case.labels(name)
-                words = f"has dtype {dtype_of(gradient)}, wanted {dtype_of(x)}"
+                words = f"{OTHER_DTYPE} {dtype_of(gradient)}, wanted {dtype_of(x)}"
                 yield self.case.told(words, label["kind"], label["name"])
 
     @cached_property
@@ -268,6 +271,8 @@ class Check:
         if not wrong:
             return None, None
         fault: Fault = "forward" if wrong[0].kind == "output" else "backward"
+        if wrong[0].note.startswith(OTHER_DTYPE):
+            fault = "dtype"
         return fault, f"{_called(wrong[0].kind, wrong[0].name)} {wrong[0].note}"
 
     def _among(self, name: Tensor, wrong: list[TensorAgreement]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
@@ -48,7 +49,7 @@ class Tensors(Subject):
         super().__init__(called(module))
         self._own: Any = module.apply if function else module
         self._module = module if isinstance(module, torch.nn.Module) else None
-        self._copies: dict[torch.dtype | None, torch.nn.Module] = {}
+        self._copies: dict[tuple[torch.dtype | None, bool], torch.nn.Module] = {}
         owned = dict(self._module.named_parameters()) if self._module is not None else {}
         self._tree, self._tensors = _flat(module, given, owned)
         for name, p in owned.items():
@@ -70,6 +71,7 @@ class Tensors(Subject):
         self.parameters = {name: as_array(p) for name, p in trained.items()}
         self.inputs = {name: as_array(x) for name, x in tensors.items()}
         self._carries: tuple[bool, ...] = ()
+        self._batches = True
         self.dtype = next((NAMES[kind] for kind in self.kinds.values() if kind in NAMES), None)
 
     def flowing(self, outputs: tuple[Array, ...]) -> tuple[bool, ...]:
@@ -78,8 +80,8 @@ class Tensors(Subject):
         carries = tuple(a and c for a, c in zip(able, self._carries))
         return carries if any(carries) else able
 
-    def call(self, tensors: Mapping[str, TorchTensor]) -> tuple[TorchTensor, ...]:
-        """Call it with other tensors, by name; return what tensors it yields."""
+    def call(self, tensors: Mapping[str, TorchTensor], apart: bool = False) -> tuple[TorchTensor, ...]:
+        """Call it, or a copy that is kept apart, with other tensors, by name; return what tensors it yields."""
         self.randomness.start()
         wider = next((x.dtype for n, x in tensors.items() if n in self.checked and x.dtype != self.kinds[n]), None)
         flat = [tensors.get(name, self._constant(x, wider)) for name, x in self._tensors.items()]
@@ -87,7 +89,7 @@ class Tensors(Subject):
         if self._module is None:
             found = self._own(*arguments)
         else:
-            module = self._copy(wider)
+            module = self._copy(wider, apart)
             buffers = {name: b.clone() for name, b in module.named_buffers()}
             held = {name: tensors[name] for name in self.parameters}
             found = functional_call(module, {**buffers, **held}, tuple(arguments))
@@ -102,16 +104,37 @@ class Tensors(Subject):
             return x
         return _converted(x.detach().clone(), wider)
 
-    def _copy(self, dtype: torch.dtype | None) -> torch.nn.Module:
+    def many(
+        self, parameters: Mapping[str, Array], inputs: tuple[Array, ...], key: str | int, stack: Array
+    ) -> tuple[Array, ...] | None:
+        """Run a copy of the module under ``vmap``, on many values of one array; None if vmap refuses.
+
+        Not of a function: what it keeps for itself would be spoiled for those who run it afterwards.
+        """
+        name = key if isinstance(key, str) else list(self.inputs)[key]
+        if self._module is None or not self._batches:
+            return None
+        try:
+            given = self.tensors({**parameters, **dict(zip(self.inputs, inputs)), name: stack})
+            many = given.pop(name)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                outputs = torch.vmap(lambda z: self.call({**given, name: z}, apart=True))(many)
+            return tuple(map(as_array, outputs))
+        except Exception:  # it decides by its numbers, draws, writes in place, or leaves the tensors: one by one, then
+            self._batches = False
+            return None
+
+    def _copy(self, dtype: torch.dtype | None, apart: bool) -> torch.nn.Module:
         """The module, in another dtype: a copy, so that what it keeps for itself is not seen by anyone."""
         assert self._module is not None
-        if dtype not in self._copies:
+        if (dtype, apart) not in self._copies:
             try:
                 twin = copy.deepcopy(self._module)
             except (
                 Exception
             ):  # what holds a lock or a handle cannot be copied; its parameters and buffers are not touched
-                if dtype is not None:
+                if dtype is not None or apart:
                     raise
                 twin = self._module
             if dtype is not None:
@@ -120,8 +143,8 @@ class Tensors(Subject):
                 for part in twin.modules():
                     for name, b in part.named_buffers(recurse=False):
                         setattr(part, name, _converted(b, dtype))
-            self._copies[dtype] = twin
-        return self._copies[dtype]
+            self._copies[dtype, apart] = twin
+        return self._copies[dtype, apart]
 
     def tensors(self, arrays: Mapping[str, Array], gradients: bool = True) -> dict[str, TorchTensor]:
         """Make tensors of arrays, in their own dtypes, or in those of the arrays where these are others."""

@@ -15,11 +15,15 @@ from rich.table import Table
 from rich.text import Text
 
 from backproof.drawing import drawn
+from reference.ops import STRUCTURAL
 from reports import distinct, in_brief, in_words, minimal_file, sentence
 from reports.agreement import SECOND_ORDER
 
 SHOWN = 5
 """Failures shown in full, of different kinds; the report has them all."""
+OWN = " *"
+"""Marks ops that join layers, for which torch.nn has no class."""
+
 WIDE = 120
 """Columns of text for whatever shows it: a test's failure, a log."""
 LONG = 2000
@@ -53,14 +57,16 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None, qui
         return
     if document["architectures"]:
         console.print(table(document))
+        if any(row["op"] in STRUCTURAL for row in document["layers"]):
+            console.print(f"{OWN.strip()} no layer of torch.nn: backproof's own where the implementation has none.")
     _show_failures(console, document, folder)
     if document["corpus"]:
         console.print(plain(_corpus_in_words(document["corpus"])), highlight=False)
     if document["coverage"]["pairs_possible"]:
         console.print(in_brief(document["coverage"]), highlight=False)
-    if missing := _never_drawn(document):
+    if missing := never_drawn(document):
         said = f"NOT VERIFIED: {', '.join(missing)}: in none of these architectures. Take more --examples, or these"
-        hint = "--layers alone, and see whether supports() refuses what is drawn for them."
+        hint = "--layers alone, and see whether supports() or takes() refuses what is drawn for them."
         console.print(f"[bold yellow]{plain(said)} {hint}[/]", highlight=False)
     if left_out := document.get("unsupported"):
         console.print(f"Not supported, so not drawn: {len(left_out)} of the catalogue's layers.", highlight=False)
@@ -90,7 +96,7 @@ def _verdict(document: Mapping[str, Any]) -> str:
     return f"[{colour}]{plain(sentence(document))}[/]"
 
 
-def _never_drawn(document: Mapping[str, Any]) -> list[str]:
+def never_drawn(document: Mapping[str, Any]) -> list[str]:
     """Return the layers that were asked for by name, and stand in no architecture: of them nothing is known."""
     drawn = {row["op"] for row in document["layers"] if row["cases"]}
     return [op for op in document.get("chosen") or () if op not in drawn]
@@ -105,7 +111,8 @@ def _corpus_in_words(corpus: Sequence[Mapping[str, Any]]) -> str:
 
 def table(document: Mapping[str, Any]) -> Table:
     """Return the table of layers: cases, verdicts, fewest digits in each dtype."""
-    made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
+    made = Table(box=None, pad_edge=False, padding=(0, 1), collapse_padding=True, header_style="bold")
+    # Where there is too little room, a name is folded and no number cut.
     made.add_column("layer", overflow="fold", max_width=32)
     for heading in ("cases", "agree", "disagree", "inconcl.", *(plain(dtype, 16) for dtype in document["dtypes"])):
         made.add_column(heading, justify="right", no_wrap=True)
@@ -114,7 +121,7 @@ def table(document: Mapping[str, Any]) -> Table:
         counts = (f"{row[name]:,}" for name in ("cases", "agree", "disagree", "inconclusive"))
         digits = ("-" if least is None else f"{least:.1f}" for least in row["worst_digits"].values())
         cells = [f"[{colour}]{cell}[/]" if colour else cell for colour, cell in zip(colours, counts)]
-        made.add_row(plain(row["op"]), *cells, *digits)
+        made.add_row(plain(row["op"]) + (OWN if row["op"] in STRUCTURAL else ""), *cells, *digits)
     return made
 
 
@@ -167,7 +174,7 @@ def _show_failure(console: Console, failure: Mapping[str, Any]) -> None:
     ranked = sorted(failure["tensors"], key=lambda t: not t["tensor"].startswith(f"{failure['culprit']}:"))
     for tensor in ranked[:3]:
         at = f" at {tensor['index']}" if tensor["index"] else ""
-        got, want = (x if x is None or isinstance(x, str) else f"{x:.7g}" for x in (tensor["got"], tensor["want"]))
+        got, want = _told_apart(tensor["got"], tensor["want"])
         values = tensor["note"] if got is None else f"got {got}, wanted {want} ({tensor['against']})"
         console.print(plain(f"  {tensor['tensor']}{at}: {values}"), highlight=False)
 
@@ -195,6 +202,15 @@ def _shapes(architecture: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
         return Twin(Architecture.from_dict(dict(architecture))).shapes
     except ValueError:
         return {}
+
+
+def _told_apart(*numbers: Any) -> list[Any]:
+    """Write numbers in as many digits as it takes to see that they differ, in seven at least."""
+    for digits in (7, 12, 17):
+        written = [x if x is None or isinstance(x, str) else f"{x:.{digits}g}" for x in numbers]
+        if len({*written}) > 1:
+            break
+    return written
 
 
 def _show_minimal(console: Console, failure: Mapping[str, Any], folder: Path | None) -> None:

@@ -7,23 +7,34 @@ computed them. docs/differences.md derives steps and bounds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import repeat
+from itertools import islice, repeat
 from typing import TypeAlias
 
 import numpy as np
 
 from reference.run import Array
-from reference.steps import CONFIRMED, NODES, Shifted, Stencil, search
+from reference.steps import CONFIRMED, NODES, Shifted, Stencil, confirmed, opening, search
 
 Terms: TypeAlias = Callable[[Array], Array]
+Together: TypeAlias = Callable[[Array], "Array | None"]
+"""Terms of many arguments, stacked along a first axis: a row for each, or None where that cannot be."""
+
+Fields: TypeAlias = tuple[float, float, float, float, float]
+"""Those of an estimate, along one direction."""
 
 EPS = float(np.finfo(np.float64).eps)
 COMPLEX_STEP = 2.0**-600  # so small that its square is 0, which no branch can mistake for a real part
 UNDERFLOW = float(np.finfo(np.float64).smallest_subnormal) / COMPLEX_STEP
 ROUNDING = 8.0
+AT_ONCE = 2**19
+"""Numbers that go into one run of many arguments, and come out of it."""
+
+AS_ONE = 1024.0
+"""Units of rounding by which such a run may differ from one of a single argument."""
+
 MANY = 256
 """Of more terms, those that do not move at all along a direction are set apart."""
 
@@ -80,6 +91,7 @@ def finite_difference(
     directions: Iterable[Array] | None = None,
     expected: Iterable[float] | None = None,
     enough: float = CONFIRMED,
+    together: Together | None = None,
 ) -> Estimate:
     """Differentiate along directions, by default along every coordinate of ``x``.
 
@@ -90,6 +102,9 @@ def finite_difference(
     confirms what is ``expected`` along a direction, from somebody who did not look at the function,
     with a bound of ``enough`` times the terms of the derivative.
 
+    Where ``together`` runs many arguments at once, that one step is taken so: for all directions in a few runs. It can
+    only confirm; what it does not, or where it says otherwise than the function itself, is looked at one by one.
+
     Source: Richardson, Phil. Trans. R. Soc. A 226 (1927).
     """
     with np.errstate(all="ignore"):
@@ -98,7 +113,14 @@ def finite_difference(
         typical = float(np.median(sizes)) if sizes.size else 1.0
         along = _units(x) if directions is None else directions
         said = repeat(None) if expected is None else map(float, expected)
-        found = [_along(function, x, here, d, typical, one, enough) for d, one in zip(along, said)]
+        pairs, found = zip(along, said), []
+        fits = _fits(x, here) if together and expected is not None else 0
+        while chunk := list(islice(((d.copy(), one) for d, one in pairs), fits or 1)):
+            at_once = _at_once(together, function, x, here, chunk, typical, enough) if fits and together else {}
+            if not at_once:
+                fits = 0
+            for i, (d, one) in enumerate(chunk):
+                found.append(at_once.get(i) or _along(_line(function, x, d), x, here, d, typical, one, enough, search))
     columns = np.array(found, dtype=np.float64).reshape(-1, 5).T
     shape = x.shape if directions is None else (-1,)
     return Estimate(*(column.reshape(shape) for column in columns))
@@ -112,23 +134,71 @@ def _units(x: Array) -> Iterator[Array]:
         unit.flat[k] = 0
 
 
+def _line(function: Terms, x: Array, direction: Array) -> Shifted:
+    return lambda t: function(x + t * direction)
+
+
+def _fits(x: Array, here: Array) -> int:
+    """How many directions fit into one run; 0: too few to be worth it."""
+    fits = AT_ONCE // (10 * (x.size + here.size))
+    return min(fits, 256) if fits >= 4 else 0
+
+
+def _at_once(
+    together: Together,
+    function: Terms,
+    x: Array,
+    here: Array,
+    chunk: Sequence[tuple[Array, float | None]],
+    typical: float,
+    enough: float,
+) -> dict[int, Fields]:
+    """Return the fields of estimates that were confirmed in one run, by the number of the direction in the chunk."""
+    places, rows = [], [x]
+    for d, _ in chunk:
+        ruler = _ruler(x, here, d, typical) if d.any() else None
+        at = opening(ruler["scale"], ruler["reach"], ruler["unit"], ruler["finest"]) if ruler else []
+        at += _near_and_far(x, d, typical) if at and here.size > MANY else []
+        places.append(at)
+        rows += [x + t * d for t in at]
+    values = together(np.stack([*rows, x]))
+    if values is None or values.shape != (len(rows) + 1, here.size) or values.dtype != here.dtype:
+        return {}
+    # It must be the same function, in its own rounding, and must not depend on where in the stack something lies.
+    near = AS_ONE * float(np.finfo(here.dtype).eps) * np.abs(here).max(initial=0.0)
+    samples = (values[0], here), (values[1], np.ravel(function(rows[1])) if len(rows) > 1 else here)
+    if (values[0] != values[-1]).any() or not all((np.abs(a - b) <= near).all() for a, b in samples):
+        return {}
+    found, first = {}, 1
+    for i, ((d, one), at) in enumerate(zip(chunk, places)):
+        known = dict(zip(at, values[first : first + len(at)]))
+        first += len(at)
+        fields = _along(known.__getitem__, x, values[0], d, typical, one, enough, confirmed) if at else None
+        if fields is not None and np.isfinite(fields[1]):
+            found[i] = fields
+    return found
+
+
 def _along(
-    function: Terms, x: Array, here: Array, direction: Array, typical: float, expected: float | None, enough: float
-) -> tuple[float, float, float, float, float]:
+    shifted: Shifted,
+    x: Array,
+    here: Array,
+    direction: Array,
+    typical: float,
+    expected: float | None,
+    enough: float,
+    seek: Callable[..., Stencil | None],
+) -> Fields:
     """Return the fields of an estimate along one direction."""
     if not direction.any():
         return 0.0, 0.0, 0.0, 0.0, 0.0
-
-    def shifted(t: float) -> Array:
-        return function(x + t * direction)
-
     still, hidden = None, 0.0
     if here.size > MANY:
         still, hidden = _still(shifted, here, x, direction, typical)
     if still is not None:
-        best = _searched(partial(_some, shifted, ~still), here[~still], x, direction, typical, expected, enough)
+        best = _searched(partial(_some, shifted, ~still), here[~still], x, direction, typical, expected, enough, seek)
     else:
-        best = _searched(shifted, here, x, direction, typical, expected, enough)
+        best = _searched(shifted, here, x, direction, typical, expected, enough, seek)
     if best is None:
         return np.nan, np.inf, np.nan, np.nan, np.nan
     lower, upper = float(best.lower.sum()), float(best.upper.sum())
@@ -140,16 +210,20 @@ def _along(
 
 def _still(shifted: Shifted, here: Array, x: Array, direction: Array, typical: float) -> tuple[Array | None, float]:
     """Which terms do not move, if most do not, neither nearby nor far out; and what rounding may hide in them."""
-    longest = float(np.abs(direction).max())
-    moving = float(np.abs(x[direction != 0]).max())
-    near, far = (moving or typical) / longest / 8, 8 * max(moving, typical, 1.0) / longest
-    still = np.isfinite(here)
-    for t in (near, -near, far, -far):
+    places, still = _near_and_far(x, direction, typical), np.isfinite(here)
+    for t in places:
         still &= shifted(t).reshape(-1) == here
     if 2 * int(still.sum()) < still.size:
         return None, 0.0
     unit = max(float(np.finfo(dtype).eps) for dtype in (x.dtype, here.dtype))
-    return still, unit / near * float(np.abs(here[still]).sum())
+    return still, unit / places[0] * float(np.abs(here[still]).sum())
+
+
+def _near_and_far(x: Array, direction: Array, typical: float) -> list[float]:
+    longest = float(np.abs(direction).max())
+    moving = float(np.abs(x[direction != 0]).max())
+    near, far = (moving or typical) / longest / 8, 8 * max(moving, typical, 1.0) / longest
+    return [near, -near, far, -far]
 
 
 def derivative_of_each(shifted: Shifted, x: Array, direction: Array) -> Estimate:
@@ -202,24 +276,27 @@ def _searched(
     typical: float,
     expected: float | None = None,
     enough: float = CONFIRMED,
+    seek: Callable[..., Stencil | None] = search,
 ) -> Stencil | None:
     """Look for steps along a direction; None where nothing can be known."""
+    ruler = _ruler(x, here, direction, typical)
+    return seek(shifted, here, **ruler, expected=expected, enough=enough) if ruler else None
+
+
+def _ruler(x: Array, here: Array, direction: Array, typical: float) -> dict[str, float] | None:
+    """What is known of the sizes of things on a line, see :func:`reference.steps.search`."""
     longest = float(np.abs(direction).max(initial=0.0))
     unit = max(float(np.finfo(dtype).eps) for dtype in (x.dtype, here.dtype))
     moving = float(np.abs(x[direction != 0]).max(initial=0.0))
     if not np.isfinite(here).all() or not np.isfinite(moving / longest):
         return None
-    return search(
-        shifted,
-        here,
-        size=moving / longest,
-        scale=(moving or typical) / longest,
-        reach=max(moving, typical, 1.0) / longest,
-        unit=unit,
-        finest=64 * float(np.finfo(x.dtype).eps) * moving / longest,
-        expected=expected,
-        enough=enough,
-    )
+    return {
+        "size": moving / longest,
+        "scale": (moving or typical) / longest,
+        "reach": max(moving, typical, 1.0) / longest,
+        "unit": unit,
+        "finest": 64 * float(np.finfo(x.dtype).eps) * moving / longest,
+    }
 
 
 def _slip(x: Array, direction: Array, step: float) -> float:

@@ -187,25 +187,19 @@ def search(
     enough
         How sharp that is: a bound of so many times the derivative's terms.
     """
-    top = int(np.floor(np.log2(scale)))
-    lowest = max(-1000, int(np.ceil(np.log2(finest))) if finest else -1000)
-    highest = max(lowest, min(1000, int(np.floor(np.log2(reach))) - 2))
     tried: dict[int, Stencil | None] = {}
+    first = confirmed(shifted, here, size, scale, reach, unit, finest, expected, enough, tried)
+    if first is not None:
+        return first
+    top = int(np.floor(np.log2(scale)))
+    lowest, highest = _limits(reach, finest)
 
     def look(exponent: int) -> None:
         exponent = min(max(exponent, lowest), highest)
         if exponent not in tried:
             tried[exponent] = stencil(shifted, here, exponent, unit, size)
 
-    sharpest, nearer = (top + round(np.log2(unit) / n) + 3 for n in (5, 4))  # fewer kinks lie nearer
-    for exponent in (sharpest, nearer) if expected is not None else ():
-        look(exponent)
-        first = choose(tried)
-        if first is not None and first.bound <= enough * first.size:
-            confirmed = first.lower.sum() - first.bound <= expected <= first.upper.sum() + first.bound
-            if confirmed:
-                return first
-    look(sharpest)
+    look(_early(scale, unit)[0])
     look(top + round(np.log2(unit) / 2) + 2)  # a second opinion from afar, for whatever the first one steps over
     best = choose(tried)
     while len(tried) < MOST:
@@ -217,6 +211,58 @@ def search(
         look(exponent)
         best = choose(tried)
     return best if best is None else _unless_lost(shifted, here, tried, best, reach)
+
+
+def opening(scale: float, reach: float, unit: float, finest: float) -> list[float]:
+    """Return the places of the first look of :func:`confirmed`."""
+    lowest, highest = _limits(reach, finest)
+    steps = ldexp(1.0, min(max(_early(scale, unit)[0], lowest), highest)) * NODES
+    return [sign * float(t) for sign in (1.0, -1.0) for t in steps]
+
+
+def confirmed(
+    shifted: Shifted,
+    here: Array,
+    size: float,
+    scale: float,
+    reach: float,
+    unit: float,
+    finest: float,
+    expected: float | None,
+    enough: float = CONFIRMED,
+    tried: dict[int, Stencil | None] | None = None,
+) -> Stencil | None:
+    """Take the first looks of :func:`search`, whose parameters these are; None if they confirm nothing expected.
+
+    What is seen is put into ``tried``; without it there is one look only.
+    """
+    looks = _early(scale, unit)[: 1 if tried is None else 2]
+    tried = {} if tried is None else tried
+    lowest, highest = _limits(reach, finest)
+    for exponent in looks if expected is not None else ():
+        at = min(max(exponent, lowest), highest)
+        if at not in tried:
+            tried[at] = stencil(shifted, here, at, unit, size)
+        first = choose(tried)
+        if (
+            first is not None
+            and first.bound <= enough * first.size
+            and first.lower.sum() - first.bound <= expected <= first.upper.sum() + first.bound
+        ):
+            return first
+    return None
+
+
+def _limits(reach: float, finest: float) -> tuple[int, int]:
+    lowest = max(-1000, int(np.ceil(np.log2(finest))) if finest else -1000)
+    return lowest, max(lowest, min(1000, int(np.floor(np.log2(reach))) - 2))
+
+
+def _early(scale: float, unit: float) -> tuple[int, int]:
+    """The step that is sharpest where the function is smooth, and one nearer, where fewer kinks lie."""
+    top = int(np.floor(np.log2(scale)))
+    sharpest, nearer = (top + round(np.log2(unit) / n) + 3 for n in (5, 4))
+    return sharpest, nearer
 
 
 def _next(tried: Sequence[int], best: Stencil | None, unit: float) -> int:

@@ -14,13 +14,14 @@ from reports.precision import precision, unit_in_the_last_place
 
 Array: TypeAlias = NDArray[Any]
 Verdict: TypeAlias = Literal["agree", "disagree", "inconclusive"]
-Fault: TypeAlias = Literal["forward", "backward", "both", "function", "state", "composition", "reference"]
+Fault: TypeAlias = Literal["forward", "backward", "both", "function", "dtype", "state", "composition", "reference"]
 
 FAULTS: Mapping[Fault, str] = {
     "forward": "its forward is wrong",
     "backward": "its backward is wrong",
     "both": "its forward is wrong, and its backward is not the derivative of either",
     "function": "it computes another function: forward and backward agree with one another, not with PyTorch",
+    "dtype": "it returns another dtype than it is given",
     "state": "it changes or keeps what it must not",
     "composition": "the composition is wrong",
     "reference": "PyTorch is wrong, not the implementation",
@@ -383,7 +384,7 @@ def _digits(error: float, scale: float, most: float) -> float:
     if scale == 0 or not isfinite(error):
         return 0.0
     share = error / scale
-    return min(max(-log10(share), 0.0), most) if share else most
+    return min(max(0.0, -log10(share)), most) if share else most
 
 
 def _largest(errors: Array) -> tuple[float | None, ...]:

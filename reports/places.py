@@ -16,6 +16,12 @@ from reports.factors import factor, named
 BY_CHANCE = 1e-3
 """A place that would hold all wrong entries by chance as rarely as this is one even if some of it is right."""
 
+RARE = 0.05
+"""The same of a place of which at least half is wrong."""
+
+FITTING = 0.2
+"""The same of a place where what is wrong is exactly what a candidate would give."""
+
 ENOUGH = 4
 """In fewer entries a multiple of something is easily seen that is none."""
 
@@ -35,7 +41,9 @@ def at_kinks(case: Case) -> Iterator[str]:
 
 def at_a_place(case: Case) -> Iterator[str]:
     """Right everywhere but at a place: what it is there, or that it is wrong there."""
-    holding = _holding(case)
+    blocks = dict(_blocks(case))
+    # A candidate that fits says much, but where a few entries happen to lie says nothing.
+    holding = {n: mask for n, mask in _holding(case).items() if n in blocks or _chance(case, mask) < FITTING}
     for name, mask in holding.items():
         for what, candidate in _there(case, mask):
             if case.fits(np.where(mask, candidate, case.want)):
@@ -45,6 +53,9 @@ def at_a_place(case: Case) -> Iterator[str]:
         for words, candidate in case.alternatives():
             if case.fits(np.where(mask, candidate, case.want)):
                 yield f"{words}, but only {name}"
+    for words, candidate in case.alternatives() if case.wrong.sum() > 1 else ():
+        if case.fits(np.where(case.wrong, candidate, case.want)):
+            yield f"{words}, but only at {numbered(case.wrong)}"
     where = place(case)
     if where:
         yield f"is wrong only {where}{zero_there(case)}"
@@ -52,17 +63,23 @@ def at_a_place(case: Case) -> Iterator[str]:
 
 def place(case: Case) -> str | None:
     """Name the smallest place that holds all wrong entries, if it is hardly so by chance."""
-    wrong = int(case.wrong.sum())
+    wrong, blocks = int(case.wrong.sum()), dict(_blocks(case))
     for name, mask in _holding(case).items():
-        size = int(mask.sum())
-        chance = comb(size, wrong) / comb(mask.size, wrong)
-        if wrong == size or chance < BY_CHANCE or (2 * wrong >= size and chance < 0.05):
+        size, chance = int(mask.sum()), _chance(case, mask)
+        counted = name in blocks and wrong == size  # indices that are counted claim no reason
+        if counted or chance < BY_CHANCE or (2 * wrong >= size and chance < RARE):
             return name
     return None
 
 
 def _holding(case: Case) -> dict[str, Array]:
     return {name: mask for name, mask in _places(case).items() if not case.wrong[~mask].any()}
+
+
+def _chance(case: Case, mask: Array) -> float:
+    """How often so many wrong entries, thrown anywhere, would all fall within a place."""
+    wrong = int(case.wrong.sum())
+    return comb(int(mask.sum()), wrong) / comb(mask.size, wrong)
 
 
 def _there(case: Case, mask: Array) -> Iterator[tuple[str, Array]]:

@@ -55,6 +55,29 @@ def test_the_pass_that_is_wrong_is_told_from_the_other(implementation: Changed, 
     assert (agreement.culprit, agreement.op, agreement.fault) == ("two", "Linear", fault)
 
 
+@pytest.mark.parametrize("which", ["output", "gradients"])
+def test_what_is_right_but_for_its_dtype_is_told_so(which: str) -> None:
+    class Coarse(Changed):
+        def forward(self, node: Node, *given: Any, **options: Any) -> Pass:
+            done = super().forward(node, *given, **options)
+            if node.op != "Linear":
+                return done
+            if which == "output":
+                return done._replace(outputs=(done.outputs[0].astype(np.float32),))
+
+            def backward(g: Any) -> Any:
+                grads, own = done.backward(g)
+                return tuple(x.astype(np.float32) for x in grads), own
+
+            return done._replace(backward=backward)
+
+    agreement = verify(CHAIN, Coarse())
+    assert (agreement.culprit, agreement.fault) == ("two", "dtype")
+    assert "has dtype float32, wanted float64; it is right to the digits of float32" in str(agreement.diagnosis)
+    assert verify(CHAIN, Coarse(forward=1.01) if which == "output" else Coarse(backward=1.01)).fault != "dtype"
+    verify(CHAIN, Coarse(), "float32").raise_for_disagreement()
+
+
 def gradients_too_large(only: str) -> Any:
     """PyTorch, with gradients 1 % too large in networks whose first input has this name."""
     right = Twin.run

@@ -175,7 +175,7 @@ PLANTED: dict[str, tuple[Op, str]] = {
         changed(lambda x, g, gx, gW, gb: (gx.astype(np.float32), gW, gb)),
         "gradient of x has dtype float32, wanted float64",
     ),
-    "list": (changed(lambda x, g, gx, gW, gb: (gx.tolist(), gW, gb)), "is list, wanted an array"),
+    "list": (changed(lambda x, g, gx, gW, gb: (gx.tolist(), gW, gb)), "is a list of 6, wanted an array"),
     "softmax without its second term": (
         lambda x: (softmax(x)[0], lambda g: softmax(x)[0] * g),
         "gradient of x is the cotangent times y",
@@ -215,6 +215,19 @@ def test_a_planted_mistake_is_caught_and_named(name: str) -> None:
     with pytest.raises(DisagreementError) as raised:
         backproof.check_gradients(op, given)
     assert words in str(raised.value)
+
+
+def test_a_gradient_of_another_dtype_is_told_as_that() -> None:
+    agreement = check(lambda x: (2 * x, lambda g: (2 * g).astype(np.float32)), X)
+    assert agreement.fault == "dtype"
+    assert agreement.diagnosis == "gradient of x has dtype float32, wanted float64"
+    assert "backward is wrong" not in str(agreement)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_a_loss_may_come_as_a_number_of_python(dtype: str) -> None:
+    assert check(lambda x: (float((x * x).sum()), lambda g: 2 * x * g), X.astype(dtype))
+    assert not check(lambda x: (float((x * x).sum()), lambda g: 3 * x * g), X.astype(dtype))
 
 
 def test_a_small_mistake_in_float32_is_caught() -> None:

@@ -319,3 +319,74 @@ def test_beside_gradcheck(name: str) -> None:
     assert bool(check(function, x)) == right
     for fast_mode, said in ((False, slow), (True, fast)):
         assert torch.autograd.gradcheck(function, x, raise_exception=False, fast_mode=fast_mode) == said
+
+
+class Counting(nn.Module):
+    """A layer that counts its runs, with a gradient that may be wrong, and something that vmap may refuse."""
+
+    runs = 0
+
+    def __init__(self, wrong: float = 1.0, refused: bool = False, draws: bool = False) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(-1, 1, 12).reshape(3, 4).double())
+        self.wrong, self.refused, self.draws = wrong, refused, draws
+
+    def forward(self, x: Any) -> Any:
+        Counting.runs += 1
+        if self.refused:
+            assert float(x.detach().sum()) < 1e9
+        scale = torch.rand(()) if self.draws else 1.0
+        weight = self.weight + (1 - self.wrong) * (self.weight.detach() - self.weight)
+        return torch.tanh(x @ weight.T) * scale
+
+
+def runs_of(module: Counting) -> tuple[int, Agreement]:
+    Counting.runs = 0
+    agreement = check(module, DOUBLE)
+    return Counting.runs, agreement
+
+
+@pytest.mark.parametrize("wrong", [1.0, 1.001])
+def test_a_module_that_vmap_takes_runs_seldom_and_is_judged_alike(wrong: float) -> None:
+    together, agreement = runs_of(Counting(wrong))
+    alone, slowly = runs_of(Counting(wrong, refused=True))
+    assert agreement.agrees == slowly.agrees == (wrong == 1.0)
+    assert agreement.diagnosis == slowly.diagnosis
+    assert [t.verdict for t in agreement.tensors] == [t.verdict for t in slowly.tensors]
+    assert together < alone / (3 if wrong == 1.0 else 1)
+
+
+def test_a_module_that_draws_is_judged_one_by_one() -> None:
+    assert check(Counting(draws=True), DOUBLE)
+    assert not check(Counting(1.001, draws=True), DOUBLE)
+
+
+def test_a_rule_for_vmap_that_is_wrong_convicts_nobody_and_excuses_nobody() -> None:
+    class Lying(torch.autograd.Function):
+        @staticmethod
+        def forward(x: Any, factor: float) -> Any:
+            return torch.sin(x)
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            ctx.save_for_backward(inputs[0])
+            ctx.factor = inputs[1]
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Any) -> Any:
+            return ctx.factor * grads[0] * torch.cos(ctx.saved_tensors[0]), None
+
+        @staticmethod
+        def vmap(info: Any, in_dims: Any, x: Any, factor: float) -> Any:
+            return factor * torch.sin(x), 0
+
+    class Module(nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.factor = factor
+
+        def forward(self, x: Any) -> Any:
+            return Lying.apply(x, self.factor)
+
+    assert check(Module(1.0), DOUBLE)
+    assert not check(Module(1.001), DOUBLE)

@@ -234,6 +234,7 @@ def test_layers_are_counted_against_torch() -> None:
     assert "138 of the 138 layers of torch.nn are covered" in text
     assert "max_norm is refused" in text
     assert "Not covered yet" not in text
+    assert "of backproof's own, for torch.nn has no class that joins layers: Add, Cat," in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -276,6 +277,13 @@ def test_ctrl_c_reports_what_was_there(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found["interrupted"], found["architectures"]) == (True, 3)
     assert "Interrupted: 3 of 50 architectures are verified and reported." in done.stderr
     assert "Interrupted: 3 of 50" in Path("backproof-report/index.html").read_text(encoding="utf-8")
+
+
+def test_ctrl_c_while_the_command_line_loads_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from backproof.start import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "Interrupted.\n")
 
 
 def test_without_a_cuda_device_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -327,6 +335,7 @@ def test_a_full_disk_costs_neither_the_numbers_nor_a_traceback(monkeypatch: pyte
 def test_layers_that_were_asked_for_and_never_drawn_are_said() -> None:
     wanted = ["Linear", "LSTM", "GRU", "Conv2d", "Softmax", "Bilinear", "GELU", "ELU", "Mish"]
     result = run("verify", "--examples", 1, "--layers", ",".join(wanted), "--json", "-")
+    assert result.exit_code == 2, result.output
     drawn = {row["op"] for row in json.loads(result.stdout)["layers"]}
     shown = " ".join(result.stderr.split())
     assert f"NOT VERIFIED: {', '.join(op for op in wanted if op not in drawn)}: in none" in shown

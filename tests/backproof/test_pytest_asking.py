@@ -41,6 +41,7 @@ def test_a_wrong_option_gets_one_line_and_status_4(
         ("layers=['Liner']", "no layer 'Liner' in the catalogue: did you mean Linear?"),
         ("layers='Linear'", "layers: is 'Linear', wanted a list of names"),
         ("layers=['GELU']", "mine does not support GELU"),
+        ("layers=['Linear', 'ReLU'], examples=1, seed=2", "NOT VERIFIED: Linear: in none of the 1 architectures"),
         ("examples=0", "examples: is 0, wanted an integer from 1 to 10000000"),
         ("seed=2**32", "seed: is 4294967296, wanted an integer from 0 to 4294967295"),
         ("dtypes=['int8']", "no dtype 'int8': known are float64"),

@@ -94,10 +94,14 @@ def broken(*_: Any) -> Any:
             "gradient of extra is the gradient of no parameter",
         ),
         (gradients(lambda x, p: ((None,), p)), "one", "gradient of input 0 is missing"),
-        (gradients(lambda x, p: (([1.0],), p)), "one", "gradient of input 0 is list, wanted an array"),
+        (gradients(lambda x, p: (([1.0],), p)), "one", "gradient of input 0 is a list of 1, wanted an array"),
         (gradients(lambda x, p: ((), p)), "one", "is one of 0 that came back, wanted 1"),
         (gradients(lambda x, p: (tuple(-g for g in x), p)), "one", "gradient of input 0 has the wrong sign"),
         (Wrong(lambda d: d._replace(outputs=(d.outputs[0] + 1,))), "one", "output 0 is off by the constant 1"),
+        (gradients(lambda x, p: (x[0], p)), "one", "is an array of shape (3, 2) where a tuple of arrays belongs"),
+        (Wrong(lambda d: d._replace(outputs=d.outputs[0])), "one", "array of shape (3, 4) where a tuple of arrays"),
+        (Wrong(lambda d: d.outputs[0]), "one", "the pass returns an array of shape (3, 4), wanted (y,), backward"),
+        (Wrong(lambda d: d._replace(outputs=("y",))), "one", "output 0 is str 'y', wanted an array"),
         (Wrong(lambda d: d._replace(outputs=(d.outputs[0].T,))), "one", "output 0 is transposed"),
         (Wrong(lambda d: d._replace(outputs=d.outputs * 2)), "one", "is one of 2, wanted 1"),
         (Wrong(lambda d: d._replace(outputs=(d.outputs[0] * np.nan,))), "one", "output 0 is not finite at all entries"),
@@ -116,6 +120,31 @@ def test_a_crash_of_the_implementation_is_a_finding(implementation: Wrong, phase
     agreement = verify(LINEAR, implementation)
     assert agreement.failure == f"node one (Linear), {phase}: ZeroDivisionError: by hand"
     assert (agreement.culprit, agreement.agrees) == ("one", False)
+
+
+def test_a_loss_may_come_as_a_number_of_python() -> None:
+    class Loss(NumPyImplementation):
+        def forward(self, node: Node, *given: Any, **options: Any) -> Any:
+            done = super().forward(node, *given, **options)
+            return done._replace(outputs=(float(done.outputs[0]),))
+
+    architecture = Architecture(
+        (Input("x", (3, 2)), Input("y", (3, 2))), (Node("loss", "MSELoss", {}, ("x", "y")),), ("loss",)
+    )
+    verify(architecture, Loss()).raise_for_disagreement()
+
+
+def test_who_stumbles_over_ignored_targets_is_told_what_they_are() -> None:
+    class Naive(NumPyImplementation):
+        def forward(self, node: Node, parameters: Any, inputs: Any, **options: Any) -> Any:
+            inputs[0][0, inputs[1]]
+            return super().forward(node, parameters, inputs, **options)
+
+    ends = Input("x", (4, 3)), Input("y", (4,), domain="index", below=3, ignore=-100)
+    architecture = Architecture(ends, (Node("loss", "CrossEntropyLoss", {}, ("x", "y")),), ("loss",), seed=3)
+    failure = str(verify(architecture, Naive()).failure)
+    assert failure.startswith("node loss (CrossEntropyLoss), forward: IndexError: index -100 is out of bounds")
+    assert failure.endswith("(targets that are ignore_index, here -100, count for nothing: leave them out)")
 
 
 def test_an_error_upstream_accuses_nobody_else() -> None:

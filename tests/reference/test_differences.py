@@ -91,3 +91,75 @@ def test_a_direction_is_the_sum_of_its_coordinates() -> None:
 def test_a_complex_step_that_underflows_says_so() -> None:
     found = complex_step(lambda z: 1e-170 * z, np.ones(1))
     assert abs(found.value[0] - 1e-170) <= found.bound[0] < 1e-140
+
+
+def several(z: Array) -> Array:
+    """Terms that are smooth, two of which have a kink at 0."""
+    return np.concatenate([np.tanh(z), np.maximum(z, 0)[:2], np.exp(z).sum(keepdims=True)])
+
+
+def slopes(x: Array) -> Array:
+    kinked = np.where(np.arange(x.size) < 2, x > 0, 0)
+    return np.asarray(np.cosh(x) ** -2.0 + kinked + np.exp(x))
+
+
+@given(x=points)
+def test_what_is_looked_at_in_one_run_lies_within_its_bound(x: Array) -> None:
+    x = np.where(np.abs(x) < 1e-3, 0.25, x)
+    alone, runs = [], []
+
+    def one(z: Array) -> Array:
+        alone.append(z)
+        return several(z)
+
+    def many(stack: Array) -> Array:
+        runs.append(len(stack))
+        return np.array([several(z) for z in stack])
+
+    found = finite_difference(one, x, expected=slopes(x), together=many)
+    assert (np.abs(found.value - slopes(x)) <= found.bound).all()
+    assert len(runs) == 1
+    plain = finite_difference(several, x, expected=slopes(x))
+    assert (found.value == plain.value).all()
+    assert (found.bound == plain.bound).all()
+
+
+def test_one_run_of_many_saves_the_runs_of_one() -> None:
+    x, alone = np.linspace(0.5, 1.5, 40), []
+
+    def one(z: Array) -> Array:
+        alone.append(z)
+        return np.sin(z)
+
+    found = finite_difference(one, x, expected=np.cos(x), together=lambda stack: np.sin(stack))
+    assert (np.abs(found.value - np.cos(x)) <= found.bound).all()
+    assert len(alone) == 2  # here, and one to compare with
+
+
+LIES: dict[str, Callable[[Array], Array | None]] = {
+    "none": lambda stack: None,
+    "another shape": lambda stack: np.sin(stack)[:, :-1],
+    "another function": lambda stack: np.sin(stack * (1 + 1e-9)),
+    "another function away from here": lambda stack: np.sin(stack + 1e-3 * (stack - stack[:1])),
+    "another place in the stack": lambda stack: np.sin(stack) + 1e-12 * np.arange(len(stack))[:, None],
+    "not finite": lambda stack: np.sin(stack) * np.nan,
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+@pytest.mark.parametrize("factor", [1.0, 1.001])
+def test_one_run_of_many_that_is_another_function_is_not_believed(lie: str, factor: float) -> None:
+    x = np.linspace(0.5, 1.5, 8)
+    plain = finite_difference(np.sin, x, expected=factor * np.cos(x))
+    found = finite_difference(np.sin, x, expected=factor * np.cos(x), together=LIES[lie])
+    assert (found.value == plain.value).all()
+    assert (found.bound == plain.bound).all()
+
+
+def test_one_run_of_many_convicts_nobody() -> None:
+    x = np.linspace(0.5, 1.5, 8)
+    wrong = 1.001 * np.cos(x)
+    plain = finite_difference(np.sin, x, expected=wrong)
+    found = finite_difference(np.sin, x, expected=wrong, together=np.sin)
+    assert (found.value == plain.value).all()
+    assert (np.abs(found.value - wrong) > found.bound).all()

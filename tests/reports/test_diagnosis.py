@@ -166,6 +166,28 @@ def test_a_mistake_is_named_by_evidence(got, evidence, told):
     assert told in diagnose(got, WANT, 1e-12, evidence)
 
 
+@pytest.mark.parametrize(("right", "wrong"), [(1, 1), (2, 2), (6, 1), (1, 6)])
+def test_where_a_few_entries_happen_to_lie_is_no_claim(right, wrong):
+    places = {"where x is above 0": np.arange(right + wrong) >= right}
+    got = np.where(places["where x is above 0"], OTHER.flat[: right + wrong], WANT.flat[: right + wrong])
+    assert "above 0" not in diagnose(got, WANT.flat[: right + wrong], 1e-12, Evidence(places=places))
+
+
+def test_where_enough_entries_lie_is_one():
+    places = {"where x is above 0": np.arange(8) >= 4}
+    got = np.where(places["where x is above 0"], OTHER.flat[:8], WANT.flat[:8])
+    assert diagnose(got, WANT.flat[:8], 1e-12, Evidence(places=places)) == "is wrong only where x is above 0"
+
+
+def test_a_candidate_that_fits_in_a_few_entries_names_no_place():
+    places, wrong = {"at P": np.array([False, True, True])}, np.array([False, True, True])
+    got = np.where(wrong, OTHER.flat[:3], WANT.flat[:3])
+    found = diagnose(
+        got, WANT.flat[:3], 1e-12, Evidence(places=places, alternatives=[("is Y", lambda: OTHER.flat[:3])])
+    )
+    assert found == "is Y, but only at 2 of 3 entries, the first at [1]"
+
+
 def test_blocks_are_called_by_their_names():
     gates = Evidence(parts={0: ("gate i", "gate f")})
     want = RNG.standard_normal((6, 2))
