@@ -167,9 +167,10 @@ def gradients(
 def _mirrors(weight: Array, grid: Grid) -> bool:
     """Whether to go back by a correlation: with stride 1 it is one, of g with zeros around it and the mirrored kernel.
 
-    That copies columns of g; to add up columns of x costs more for each.
+    That copies columns of g; to add up columns of x costs twice as much for each, unless the products are large.
     """
-    return max(grid.stride) == 1 and weight.shape[1] * prod(grid.kernel) <= weight.shape[2]
+    rows, columns = weight.shape[1] * prod(grid.kernel), weight.shape[2]
+    return max(grid.stride) == 1 and rows <= columns * (2 if weight.shape[1] * columns <= THICK else 1)
 
 
 def _mirrored(weight: Array, grid: Grid) -> Array:
