@@ -66,6 +66,37 @@ def test_lbfgs_goes_where_torchs_goes_and_looks_as_often(arguments, seed):
             assert state[count] == reference.state[theirs["w"]][count]
 
 
+@pytest.mark.parametrize(
+    "curve",
+    [lambda w: -torch.exp(-20 * w**2).sum() + 0.01 * (w**2).sum(), lambda w: (w.abs() ** 1.2).sum()],
+    ids=["a dent in a wide bowl", "a cusp"],
+)
+def test_lbfgs_where_the_search_sticks_to_an_end_of_its_bracket(curve):
+    """In the dent to the farther end, in the cusp to the nearer one: it then steps away from that end."""
+
+    def looked_at(parameters):
+        w = torch.tensor(parameters["w"], requires_grad=True)
+        loss = curve(w)
+        loss.backward()
+        return loss.item(), {"w": w.grad.numpy()}
+
+    w = torch.tensor([-0.7], dtype=torch.float64, requires_grad=True)
+    reference = torch.optim.LBFGS([w], line_search_fn="strong_wolfe")
+
+    def closure():
+        reference.zero_grad()
+        loss = curve(w)
+        loss.backward()
+        return loss
+
+    found, state = {"w": np.array([-0.7])}, None
+    for _ in range(2):
+        reference.step(closure)
+        found, state = optim.LBFGS(line_search_fn="strong_wolfe").step(found, looked_at, state)
+        np.testing.assert_allclose(found["w"], w.detach().numpy(), rtol=0, atol=1e-12)
+        assert state["func_evals"] == reference.state[w]["func_evals"]
+
+
 def test_lbfgs_finds_the_bottom_of_a_valley():
     here, state = {"w": np.array([-1.2, 1.0]), "b": np.asarray(0.0)}, None
     for _ in range(5):
