@@ -81,7 +81,8 @@ def waves(w):
 @pytest.mark.parametrize(("curve", "start", "lr"), [(dent, -0.7, 1), (cusp, -0.7, 1), (waves, 1.0, 5)])
 def test_lbfgs_where_a_line_search_goes_astray(curve, start, lr):
     """It steps away from the farther end of its bracket in the dent, from the nearer one at the cusp; among waves the
-    second point of the bracket is the lower one, and the next point is not."""
+    second point of the bracket is the lower one, and the next point is not.
+    """
 
     def looked_at(parameters):
         w = torch.tensor(parameters["w"], requires_grad=True)
