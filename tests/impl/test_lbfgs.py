@@ -78,7 +78,13 @@ def waves(w):
     return 1.46 * torch.sin(10 * w + 5.18).sum() + 0.55 * (w**2).sum()
 
 
-@pytest.mark.parametrize(("curve", "start", "lr"), [(dent, -0.7, 1), (cusp, -0.7, 1), (waves, 1.0, 5)])
+def high_waves(w):
+    return 17.8 * torch.sin(5 * w + 2.88).sum() + 0.248 * (w**2).sum()
+
+
+@pytest.mark.parametrize(
+    ("curve", "start", "lr"), [(dent, -0.7, 1), (cusp, -0.7, 1), (waves, 1.0, 5), (high_waves, 1.0, 1)]
+)
 def test_lbfgs_where_a_line_search_goes_astray(curve, start, lr):
     """It steps away from the farther end of its bracket in the dent, from the nearer one at the cusp; among waves the
     second point of the bracket is the lower one, and the next point is not.
