@@ -173,7 +173,7 @@ class Examination:
         if reference.overflows:
             return "PyTorch overflows on the way"
         back = name.kind not in AHEAD and not self.witnesses.imaginary
-        return NOT_A_NUMBER if back and reference.not_a_number else ""
+        return NOT_A_NUMBER if back and name.node in reference.beyond_nan else ""
 
     def bound(self, reference: Reference, name: Tensor, look: int = THOROUGH) -> float:
         """How far rounding may move an array."""

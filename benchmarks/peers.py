@@ -21,15 +21,17 @@ class Alone:
     Attributes
     ----------
     given
-        The arrays at which it is checked, parameters first; buffers, indices and noise stay as they are.
+        The arrays at which it is checked, parameters first; buffers, indices, noise and arrays without elements, which
+        gradcheck refuses, stay as they are.
     """
 
     def __init__(self, case: Case) -> None:
         alone = case.verification.alone[case.node.name]
         self._case, self._twin, self._values = case, alone.twin, alone.values
         own = alone.values.parameters[case.node.name]
-        self._names = [name for name in own if name not in alone.twin.buffers.get(case.node.name, ())]
-        self._floating = [name for name, x in alone.values.inputs.items() if x.dtype.kind == "f"]
+        buffers = alone.twin.buffers.get(case.node.name, ())
+        self._names = [name for name, x in own.items() if name not in buffers and x.size]
+        self._floating = [name for name, x in alone.values.inputs.items() if x.dtype.kind == "f" and x.size]
         self.given = [*(own[name] for name in self._names), *(alone.values.inputs[name] for name in self._floating)]
         self._ends = [i for i, y in enumerate(self._run(self.given)[0].outputs) if y.dtype.kind == "f"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from math import log10
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -13,6 +13,9 @@ from rich.table import Table
 from benchmarks.injection import RELATIONS
 from benchmarks.output import say, table
 from benchmarks.sensitivity import OUTCOMES, caught_share
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 BESIDE = {"value": "the right value there", "scale": "the largest magnitude in the array"}
 COLOURS = ("#0b5394", "#3d9be0", "#a9cdec", "#b45309", "#f0a94b", "#6b8e23")
@@ -127,33 +130,40 @@ def draw(document: Mapping[str, Any], file: Path) -> None:
     from matplotlib.figure import Figure
 
     checkers = document["checkers"]
-    ops = sorted(document["cases"], reverse=True)
-    figure = Figure(figsize=(11, 9), layout="constrained")
-    grid = figure.add_gridspec(2, 2, width_ratios=(1.25, 1))
+    ops = sorted(document["cases"])
+    half = (len(ops) + 1) // 2
+    curves, layers = 4.5, 1.2 + 0.15 * half  # inches
+    figure = Figure(figsize=(12, curves + layers), layout="constrained")
+    grid = figure.add_gridspec(2, 2, height_ratios=(curves, layers))
     style: dict[str, dict[str, Any]] = {
         checker: {"color": colour, "marker": "o" if checker.startswith("backproof") else "s", "markersize": 4}
         for checker, colour in zip(checkers, COLOURS)
     }
     for number, relation in enumerate(RELATIONS):
-        axes = figure.add_subplot(grid[number, 0])
+        axes = figure.add_subplot(grid[0, number])
         for checker in checkers:
             own = [row for row in document["caught"] if (row["checker"], row["relation"]) == (checker, relation)]
             axes.plot([r["size"] for r in own], [100 * caught_share(r) for r in own], **style[checker], label=checker)
         axes.set(xscale="log", ylim=(-3, 103), ylabel="caught, %", xlabel=f"error / {BESIDE[relation]}")
-        axes.invert_xaxis()
-        axes.grid(alpha=0.3)
-        axes.spines[["top", "right"]].set_visible(False)
+        _open(axes)
     figure.axes[0].legend(frameon=False)
     figure.axes[0].set_title("errors in one coordinate of one gradient", loc="left")
-    axes = figure.add_subplot(grid[:, 1])
-    for row in document["smallest"]:
-        if row["op"] is not None and row["relation"] == "value" and row["all"] is not None:
-            lower = 0.12 * (checkers.index(row["checker"]) - len(checkers) / 2)  # markers side by side, not on top
-            axes.plot(row["all"], ops.index(row["op"]) - lower, linestyle="", **style[row["checker"]])
-    axes.set(xscale="log", xlabel=f"error / {BESIDE['value']}", ylim=(-0.7, len(ops) - 0.3))
-    axes.set_yticks(range(len(ops)), ops, fontsize=8)
-    axes.set_title("smallest size down to which all are caught", loc="left")
-    axes.invert_xaxis()
+    smallest = [row for row in document["smallest"] if row["relation"] == "value" and row["all"] is not None]
+    for number, shown in enumerate((ops[:half], ops[half:])):
+        axes = figure.add_subplot(grid[1, number])
+        for row in smallest:
+            if row["op"] in shown:
+                beside = 0.12 * (checkers.index(row["checker"]) - len(checkers) / 2)  # side by side, not on top
+                axes.plot(row["all"], shown.index(row["op"]) + beside, linestyle="", **style[row["checker"]])
+        axes.set(xscale="log", xlim=(0.2, 5e-13), xlabel=f"error / {BESIDE['value']}", ylim=(half - 0.3, -0.7))
+        axes.set_yticks(range(len(shown)), shown, fontsize=7)
+        _open(axes)
+    figure.axes[2].set_title("smallest size down to which all are caught", loc="left")
+    figure.savefig(file, dpi=110, metadata={"Software": None} if file.suffix == ".png" else None)
+
+
+def _open(axes: Axes) -> None:
+    """Draw a grid in place of a frame; large errors stand on the left."""
+    axes.set_xlim(*sorted(axes.get_xlim(), reverse=True))
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(file, dpi=110, metadata={"Software": None} if file.suffix == ".png" else None)

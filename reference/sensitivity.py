@@ -163,10 +163,20 @@ class Reference:
         return max(map(magnitude, (*self.values.inputs.values(), *self.run.tensors.values())), default=0.0)
 
     @cached_property
-    def not_a_number(self) -> bool:
-        """Whether NaN goes forward: what PyTorch's gradients are then depends on how a kernel compares."""
-        ahead = (array for name, array in self.run.tensors.items() if name.kind == "output")
-        return any(bool(np.isnan(array).any()) for array in (*self.values.inputs.values(), *ahead))
+    def beyond_nan(self) -> frozenset[str]:
+        """The nodes and inputs whose gradients come back through a node that NaN goes into or comes out of.
+
+        What PyTorch's gradients are there depends on how a kernel compares.
+        """
+        architecture = self.twin.architecture
+        ahead = ((name.node, array) for name, array in self.run.tensors.items() if name.kind == "output")
+        strange = {name for name, array in (*self.values.inputs.items(), *ahead) if np.isnan(array).any()}
+        beyond: set[str] = set()
+        for node in reversed(architecture.nodes):
+            taken = {architecture.slot(reference)[0] for reference in node.inputs}
+            if node.name in beyond or strange & {node.name, *taken}:
+                beyond |= {node.name, *taken}
+        return frozenset(beyond | {node.owner for node in architecture.nodes if node.name in beyond})
 
     @cached_property
     def overflows(self) -> bool:

@@ -83,6 +83,8 @@ def _far(case: Case) -> Iterator[tuple[float, str]]:
     for n, name in sizes.items():
         yield n / (n - 1), f"{n}/{n - 1} of the reference: {n} and {n - 1} are confused, {name} being {n}"
         yield (n - 1) / n, f"{n - 1}/{n} of the reference: {n} and {n - 1} are confused, {name} being {n}"
+        if n - 1 in sizes:
+            yield from _quotients((n, name), (n - 1, sizes[n - 1]))
 
 
 def _whole(value: float, tolerance: float) -> Iterator[tuple[float, str]]:
@@ -97,6 +99,10 @@ def _whole(value: float, tolerance: float) -> Iterator[tuple[float, str]]:
 
 def _between(case: Case) -> Iterator[tuple[float, str]]:
     """Quotients of two sizes: one of them is near any number, so all else is said first."""
-    for (n, one), (m, other) in combinations(_sizes(case).items(), 2):
-        yield n / m, f"{n}/{m} of the reference: a mean is over {other} ({m}), wanted over {one} ({n})"
-        yield m / n, f"{m}/{n} of the reference: a mean is over {one} ({n}), wanted over {other} ({m})"
+    for one, other in combinations(_sizes(case).items(), 2):
+        yield from _quotients(one, other)
+
+
+def _quotients(one: tuple[int, str], other: tuple[int, str]) -> Iterator[tuple[float, str]]:
+    for (n, wanted), (m, taken) in ((one, other), (other, one)):
+        yield n / m, f"{n}/{m} of the reference: a mean is over {taken} ({m}), wanted over {wanted} ({n})"

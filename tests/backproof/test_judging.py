@@ -181,7 +181,7 @@ ALARMS = {path.stem.removeprefix("false-alarm-"): path for path in sorted(CORPUS
 NOT_BLURRED = patch.object(sensitivity, "Blur", lambda amounts, phase, size: twin.Perturbation(size, phase))
 NOT_SPREAD = patch.object(sensitivity, "AHEAD", ("output", "update", "parameter", "input"))
 TOGETHER = patch.object(sensitivity, "Perturbation", lambda size, phase, *apart: twin.Perturbation(size, phase))
-NUMBERS = patch.object(Reference, "not_a_number", False)
+NUMBERS = patch.object(Reference, "beyond_nan", frozenset())
 RULES_OF_ALARMS: dict[str, tuple[Any, ...]] = {
     "874b38af469f6767": ("float64", patch.object(Reference, "cancelled", property(nothing_moves))),
     "ac8cf077196bad1d": ("float64", patch.object(Reference, "cancelled", property(nothing_moves))),
@@ -209,6 +209,35 @@ RULES_OF_ALARMS: dict[str, tuple[Any, ...]] = {
     "ee73548ee0e16f28": ("float64", patch.object(whole, "SHORT", 2.0**60), patch("reference.steps.CONFIRMED", 0.0)),
 }
 """In which dtype there is an alarm without which rules."""
+
+
+class Twice(NumPyImplementation):
+    """A Tanh whose gradient is twice the right one."""
+
+    def forward(self, node: Node, parameters: Mapping[str, Array], inputs: Any, **options: Any) -> Pass:
+        done = super().forward(node, parameters, inputs, **options)
+        return done._replace(backward=lambda g: done.backward((2 * g[0],))) if node.op == "Tanh" else done
+
+
+NAN_BESIDE = Architecture(
+    (Input("x", (2, 3)), Input("nothing", (0, 3)), Input("y", (3,))),
+    (
+        Node("tanh", "Tanh", {}, ("x",)),
+        Node("before", "Tanh", {}, ("y",)),
+        Node("mean", "Mean", {}, ("nothing",)),
+        Node("add", "Add", {}, ("before", "mean")),
+    ),
+    ("tanh", "add"),
+)
+
+
+def test_nan_excuses_what_comes_back_through_it_and_nothing_else() -> None:
+    """The mean of nothing is NaN, and goes into one node; the gradient of the other branch is judged as ever."""
+    assert verify(NAN_BESIDE).agrees
+    whole = {
+        t.node: t.verdict for t in verify(NAN_BESIDE, Twice()).tensors if (t.kind, t.against) == ("input", "autograd")
+    }
+    assert whole == {"x": "disagree", "y": "inconclusive", "nothing": "agree"}
 
 
 def test_no_false_alarm_of_old_is_lost() -> None:

@@ -8,6 +8,7 @@ import pytest
 from beside_torch import beside_torch
 
 import impl
+from impl.layers.ctc import log_sum_exp
 
 RNG = np.random.default_rng(0)
 SCORES = RNG.standard_normal((4, 2, 3))
@@ -84,6 +85,11 @@ def test_a_label_that_cannot_be_has_a_gradient():
     assert np.isfinite(step.output)
     assert np.isfinite(gradient).all()
     assert gradient[1, 1] == 0
+
+
+def test_a_sum_of_logarithms_far_below_the_others_is_not_lost():
+    x = np.array([[0.0, -2000.0], [0.0, -2000.0]])
+    np.testing.assert_allclose(log_sum_exp(x), [np.log(2), np.log(2) - 2000], rtol=1e-15)
 
 
 def refused(x, targets, inputs, labels, blank=0):

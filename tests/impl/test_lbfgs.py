@@ -66,6 +66,53 @@ def test_lbfgs_goes_where_torchs_goes_and_looks_as_often(arguments, seed):
             assert state[count] == reference.state[theirs["w"]][count]
 
 
+def dent(w):
+    return -torch.exp(-20 * w**2).sum() + 0.01 * (w**2).sum()
+
+
+def cusp(w):
+    return (w.abs() ** 1.2).sum()
+
+
+def waves(w):
+    return 1.46 * torch.sin(10 * w + 5.18).sum() + 0.55 * (w**2).sum()
+
+
+def high_waves(w):
+    return 17.8 * torch.sin(5 * w + 2.88).sum() + 0.248 * (w**2).sum()
+
+
+@pytest.mark.parametrize(
+    ("curve", "start", "lr"), [(dent, -0.7, 1), (cusp, -0.7, 1), (waves, 1.0, 5), (high_waves, 1.0, 1)]
+)
+def test_lbfgs_where_a_line_search_goes_astray(curve, start, lr):
+    """It steps away from the farther end of its bracket in the dent, from the nearer one at the cusp; among waves the
+    second point of the bracket is the lower one, and the next point is not.
+    """
+
+    def looked_at(parameters):
+        w = torch.tensor(parameters["w"], requires_grad=True)
+        loss = curve(w)
+        loss.backward()
+        return loss.item(), {"w": w.grad.numpy()}
+
+    w = torch.tensor([start], dtype=torch.float64, requires_grad=True)
+    reference = torch.optim.LBFGS([w], lr, line_search_fn="strong_wolfe")
+
+    def closure():
+        reference.zero_grad()
+        loss = curve(w)
+        loss.backward()
+        return loss
+
+    found, state = {"w": np.array([start])}, None
+    for _ in range(2):
+        reference.step(closure)
+        found, state = optim.LBFGS(lr, line_search_fn="strong_wolfe").step(found, looked_at, state)
+        np.testing.assert_allclose(found["w"], w.detach().numpy(), rtol=0, atol=1e-9)
+        assert state["func_evals"] == reference.state[w]["func_evals"]
+
+
 def test_lbfgs_finds_the_bottom_of_a_valley():
     here, state = {"w": np.array([-1.2, 1.0]), "b": np.asarray(0.0)}, None
     for _ in range(5):

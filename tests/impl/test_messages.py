@@ -295,3 +295,23 @@ def test_a_base_class_says_what_a_layer_must_define():
         Curveless().curve(np.zeros(1))
     with pytest.raises(TypeError, match=r"^Celless defines no sequence$"):
         Celless().sequence({}, np.zeros(1), ())
+
+
+@pytest.mark.parametrize(
+    ("layer", "inputs"),
+    [
+        (impl.PoissonNLLLoss(), 2),
+        (impl.GaussianNLLLoss(), 3),
+        (impl.KLDivLoss(), 2),
+        (impl.HingeEmbeddingLoss(), 2),
+        (impl.PairwiseDistance(), 2),
+        (impl.CosineSimilarity(), 2),
+        (impl.MarginRankingLoss(), 3),
+        (impl.TripletMarginLoss(), 3),
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_shapes_that_do_not_broadcast_are_named(layer, inputs):
+    wanted = rf"^{type(layer).__name__}: the shapes of its inputs is .*, wanted shapes that broadcast$"
+    with pytest.raises(ValueError, match=wanted):
+        run(layer, (2, 3), *[(2, 2)] * (inputs - 1))

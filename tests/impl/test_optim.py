@@ -200,6 +200,13 @@ def test_a_step_is_pure_and_keeps_the_dtype(optimizer, dtype):
         parameters, state = after, later
 
 
+@pytest.mark.parametrize("optimizer", OPTIMIZERS[:-1], ids=str)
+def test_what_is_remembered_has_the_dtype_from_the_start(optimizer):
+    remembered = [optimizer.start(np.ones(shape, np.float16)) for shape in ((3,), (2, 3))]
+    arrays = [value for memory in remembered for value in memory.values() if hasattr(value, "dtype")]
+    assert all(array.dtype == np.float16 for array in arrays)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_muon_keeps_the_dtype(dtype):
     after, state = optim.Muon().step({"weight": np.ones((2, 3), dtype)}, {"weight": np.eye(2, 3, dtype=dtype)})

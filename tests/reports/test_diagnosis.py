@@ -114,6 +114,11 @@ def never():
             "is 5/2 of the reference: a mean is over b (2)",
         ),
         (
+            WANT * 0.75,
+            Evidence(sizes={"a": 4, "b": 3}),
+            "is 3/4 of the reference: 4 and 3 are confused, a being 4, or a mean is over a (4), wanted over b (3)",
+        ),
+        (
             WANT.sum(axis=0) + 0 * WANT,
             Evidence(),
             "is summed over the wrong axes: over axis 0, too",
