@@ -25,15 +25,12 @@ myst_heading_anchors = 4
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
-ALIASES = ("Array", "Backward", "Noise", "Output", "Shape")
-autodoc_type_aliases = {name: name for name in ALIASES}  # read better than what they stand for
 numpydoc_show_class_members = False
 nitpick_ignore_regex = [
     ("py:.*", r"(collections|hypothesis|numpy|pathlib|torch|typing)\..*"),  # elsewhere: to look there takes a network
     ("py:class", r"(type|tuple)\[.*"),  # unions that autodoc does not take apart
     # Types of arguments that are no public names.
-    ("py:class", rf"(\w+\.)*({'|'.join(ALIASES)})"),
-    ("py:class", r"(\w+\.)*(Blur|Kind|NetworkStep|Optimizing|Rounding|Takes|WholeImplementation)"),
+    ("py:class", r"(\w+\.)*(Array|Backward|Blur|Kind|NetworkStep|Optimizing|Rounding|Takes|WholeImplementation)"),
 ]
 
 html_theme = "furo"
