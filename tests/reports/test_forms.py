@@ -46,7 +46,7 @@ def failed(words: str):
     """A document that has a stranger's words wherever there may be some."""
     one = agreement("0", array(), culprit=words, op=words, diagnosis=words, failure=words, implementation=words)
     found = document(one, agreement("1", array(2.0, op=words, verdict="disagree")), implementation=words)
-    small = {"name": "x", "op": words, "arguments": {"a": words}, "inputs": ["x"]}
+    small = {"name": "x", "op": words, "inputs": ["x"]}
     minimal = {"inputs": [{"name": words, "shape": [1]}], "nodes": [small], "outputs": ["x"], "training": True}
     found["failures"][0] |= {"minimal": minimal, "reproduction": f"print()\n{words}\n"}
     worse = compare(run(0, mean=11.0), run(0)).document()
@@ -86,9 +86,11 @@ def test_names_from_strangers_are_text_in_markdown(words):
     written = markdown(failed(words))
     shown = rendered(written)
     assert set(shown.tags) <= OURS
+    printable = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
+    assert shown.words.count(printable) == rendered(markdown(failed("Harmless"))).words.count("Harmless")
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", written)
     as_text = rendered(f"x {text(words, 200)}").words.removeprefix("x ").strip()
-    assert as_text == "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in words)
+    assert as_text == printable
 
 
 @pytest.mark.parametrize("words", ["@everyone", "a@b.org", "#1", "gh-1", "http://e.org", "www.e.org", ":smile:"])
@@ -211,19 +213,15 @@ def test_names_from_strangers_are_text_in_a_badge_and_in_a_notebook(words):
 def test_a_notebook_shows_what_is_wrong_first():
     wrong = replace(array(3.0), node="b", verdict="disagree", got=1.0, want=2.0, index=(4,))
     many = [replace(array(10.0 + i / 9), node=f"n{i}") for i in range(30)]
-    one = agreement("0", *many, wrong, culprit="b", op="Linear", diagnosis="it is twice the reference")
+    other = replace(wrong, node="c", digits=14.0)
+    one = agreement("0", *many, other, wrong, culprit="b", op="Linear", diagnosis="it is twice the reference")
     words = Shown(one._repr_html_()).nodes
-    assert words[0].startswith("✗ mine on architecture 0 in float64: 1 of 31 arrays disagree")
+    assert words[0].startswith("✗ mine on architecture 0 in float64: 2 of 32 arrays disagree")
     assert words[1:3] == ["culprit: b (Linear)", "diagnosis: it is twice the reference"]
     first = words.index("worst entry") + 1
-    assert words[first : first + 5] == [
-        "✗",
-        "b: gradient of weight",
-        "autograd, node alone",
-        "3.0",
-        "[4]: got 1, wanted 2",
-    ]
-    assert "… and 11 more: to_frame() has them all." in words
+    cells = ["✗", "b: gradient of weight", "autograd, node alone", "3.0", "[4]: got 1, wanted 2"]
+    assert words[first : first + 7] == [*cells, "✗", "c: gradient of weight"]
+    assert "… and 12 more: to_frame() has them all." in words
     whole = Shown(Report(document(FINE, failing("1")))._repr_html_()).nodes
     assert whole[0].startswith("✗ mine disagrees with PyTorch on 1 of 2")
 
