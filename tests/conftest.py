@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 
 from backproof.campaign import one_thread
 from backproof.listening import heard_by
+from tests.page import CHROMIUM, WITHOUT_BROWSER
 
 one_thread()  # pytest-xdist fills the cores already, and the arrays are small
 
@@ -37,3 +38,8 @@ def pytest_runtest_protocol() -> Generator[None, Any, Any]:
     """Keep what our own tests verify, mistakes on purpose among it, from the plugin's summary of this session."""
     with heard_by(lambda agreement: None):
         return (yield)
+
+
+def pytest_report_header() -> str:
+    """Say where the report's page is looked at."""
+    return f"the report's page is tested in {CHROMIUM}" if CHROMIUM else f"no browser: {WITHOUT_BROWSER}"
