@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from backproof.generator import architectures, random_architecture
     from backproof.implementations import Implementation, NumPyImplementation, Pass, TorchImplementation
     from backproof.modules import check_module
+    from backproof.reporting import read_report
     from backproof.verification import verify
     from backproof.witnesses import Unsupported
     from reference import Architecture, ArchitectureError, Input, Node
@@ -32,6 +33,7 @@ __all__ = [
     "check_gradients",
     "check_module",
     "random_architecture",
+    "read_report",
     "verify",
 ]
 
@@ -49,6 +51,7 @@ _HOME = {
     "check_gradients": "backproof.checking",
     "check_module": "backproof.modules",
     "random_architecture": "backproof.generator",
+    "read_report": "backproof.reporting",
     "verify": "backproof.verification",
 }
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -102,13 +101,21 @@ time_limit_option = click.option(
 )
 
 
-def folder_option(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Say where the report goes, by an option of these names."""
-    default = Path("backproof-report")
-    path = click.Path(path_type=Path)
-    return click.option(*names, "folder", type=path, default=default, show_default=True, help="Folder of the report.")
+quiet_option = click.option("-q", "--quiet", is_flag=True, help="Show only failures and the verdict.")
 
 
+def _without_colour(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.color = False
+
+
+no_color_option = click.option(
+    "--no-color",
+    is_flag=True,
+    expose_value=False,
+    callback=_without_colour,
+    help="Show everything in one colour, as the variable NO_COLOR does.",
+)
 json_option = click.option(
     "--json",
     "json_file",
@@ -136,7 +143,14 @@ json_option = click.option(
     help="Keep every result in this file: a run that ends early goes on where it was, and others may join in.",
 )
 @time_limit_option
-@folder_option("--report")
+@click.option(
+    "--report",
+    "folder",
+    type=click.Path(path_type=Path),
+    default=Path("backproof-report"),
+    show_default=True,
+    help="Folder of the report.",
+)
 @json_option
 @click.option("--junit", "junit_file", type=click.Path(path_type=Path), help="Write JUnit XML here as well.")
 @click.option(
@@ -147,6 +161,8 @@ json_option = click.option(
 @click.option(
     "--corpus", "folder_of_saved", type=click.Path(path_type=Path), help="Replay this folder's architectures first."
 )
+@quiet_option
+@no_color_option
 def verify(
     implementation: str,
     examples: int,
@@ -164,6 +180,7 @@ def verify(
     junit_file: Path | None,
     baseline: Path | None,
     folder_of_saved: Path | None,
+    quiet: bool,
 ) -> None:
     """Verify random architectures and write a report."""
     if workers and scheduler:
@@ -180,12 +197,13 @@ def verify(
         if before:
             check_comparable(before, dtypes, layers)
         saved = corpus.read(folder_of_saved) if folder_of_saved else ()
-        session = Session(folder, json_file, before, junit_file)
+        session = Session(folder, json_file, before, junit_file, quiet)
         if scheduler:
             from backproof.cluster import Cluster
 
             processes: Processes = opened.enter_context(Cluster(scheduler, implementation, time_limit))
-        campaign = checked(Campaign(implementation, examples, seed, dtypes, layers, second_order, device))
+        with session.busy("loading PyTorch and the implementation"):
+            campaign = checked(Campaign(implementation, examples, seed, dtypes, layers, second_order, device))
         if not scheduler:
             processes = opened.enter_context(campaign.pool(workers or len(os.sched_getaffinity(0)), time_limit))
         unsupported = [] if layers else sorted(rows().keys() - {*(campaign.layers or ())})
@@ -205,6 +223,8 @@ def verify(
 @second_order_option
 @time_limit_option
 @json_option
+@quiet_option
+@no_color_option
 def replay(
     file: Path,
     implementation: str,
@@ -212,6 +232,7 @@ def replay(
     second_order: bool,
     time_limit: float,
     json_file: Path | None,
+    quiet: bool,
 ) -> None:
     """Verify one saved architecture again (a failure-....json of a report)."""
     with mistakes():
@@ -224,7 +245,7 @@ def replay(
         with file.open("rb") as opened:
             architecture = Architecture.from_json(opened.read(LIMITS["bytes"] + 1))
         check_second_order(dtypes, second_order)
-        session = Session(None, json_file)
+        session = Session(None, json_file, quiet=quiet)
         about = Campaign(implementation, 1, 0, dtypes, (), second_order).definition() | {"seed": None}
         with Store(None, about, 1, command()) as store:
             row = replayed(architecture, implementation, dtypes, second_order, time_limit)
@@ -234,62 +255,71 @@ def replay(
     sys.exit(session.finish())
 
 
+FORMS = ("html", "markdown", "json", "junit", "csv", "badge")
+"""As :mod:`reports.forms` knows them, which help need not load."""
+COMPARISON_FORMS = ("markdown", "json")
+
+
+def forms_option(known: tuple[str, ...], *, default: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Say in which formats to write, separated by commas or one option each."""
+
+    def flat(context: click.Context, param: click.Parameter, given: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+        names = tuple(name for names in given for name in names)
+        for name in names:
+            if name not in known:
+                raise click.BadParameter(f"no format {name!r}: known are {', '.join(known)}")
+        return tuple(dict.fromkeys(names)) or (("html",) if default else ())
+
+    told = f"{', '.join(known)}, separated by commas; one that is one file goes to standard output without -o."
+    return click.option("--format", "forms", type=CommaSeparated(), multiple=True, callback=flat, help=told)
+
+
+output_option = click.option(
+    "-o", "--output", "folder", type=click.Path(path_type=Path), help="Folder of it all.  [default: backproof-report]"
+)
+
+
 @main.command()
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
-def compare(base: Path, new: Path, json_file: Path | None) -> None:
+@forms_option(COMPARISON_FORMS, default=False)
+@output_option
+@no_color_option
+def compare(base: Path, new: Path, json_file: Path | None, forms: tuple[str, ...], folder: Path | None) -> None:
     """Tell what got worse from one run to another (--json files or stores).
 
     Exit status: 1 only for a regression, which chance would show in fewer than one of 1,000 comparisons.
     """
-    from rich.console import Console
-
-    from backproof.comparing import show
-    from reports import check_comparable, read
-    from reports import compare as compared
-
-    to_stdout = json_file is not None and str(json_file) == "-"
     with mistakes():
-        before, now = read(base), read(new)
-        check_comparable(before, now["dtypes"], now.get("chosen"))
-        found = compared(before, now)
-        show(Console(stderr=to_stdout), found)
-        text = json.dumps(found.document(), indent=1, allow_nan=False)
-        if to_stdout:
-            click.echo(text)
-        elif json_file is not None:
-            json_file.write_text(f"{text}\n", encoding="utf-8")
-    sys.exit(1 if found.worse else 0)
+        from backproof.reporting import compare as compared
+
+        regression = compared(base, new, json_file, forms, folder)
+    sys.exit(1 if regression else 0)
 
 
 @main.command()
-@click.argument("store", type=click.Path(path_type=Path))
-@folder_option("-o", "--output")
-def report(store: Path, folder: Path) -> None:
-    """Write the report of a store (a file of verify --store)."""
+@click.argument("run", type=click.Path(path_type=Path))
+@forms_option(FORMS, default=True)
+@output_option
+@quiet_option
+@no_color_option
+def report(run: Path, forms: tuple[str, ...], folder: Path | None, quiet: bool) -> None:
+    """Write the report of a run: a store (verify --store), or what --json wrote."""
     with mistakes():
-        from rich.console import Console
+        from backproof.reporting import report as written
 
-        from backproof import terminal
-        from reference import Architecture
-        from reports import write_report
-        from reports.store import document
-
-        console, found = Console(), document(store, Architecture.from_dict)
-        page = write_report(folder, found)
-        terminal.show(console, found, folder)
-        console.print(f"report: {page}", highlight=False, soft_wrap=True)
+        written(run, forms, folder, quiet)
 
 
 @main.command()
+@no_color_option
 def layers() -> None:
     """Show which classes of torch.nn are covered."""
-    from rich.console import Console
-
     from backproof.coverage import show
+    from backproof.terminal import console
 
-    show(Console())
+    show(console())
 
 
 @main.command()
@@ -297,18 +327,18 @@ def layers() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws them.")
 @click.option("--steps", type=click.IntRange(1, 10**6), default=50, show_default=True, help="Steps of a training.")
 @click.option("--optimizers", "names", type=CommaSeparated(), help="Only these, for example SGD,Adam.")
+@no_color_option
 def optimizers(examples: int, seed: int, steps: int, names: tuple[str, ...] | None) -> None:
     """Train random networks with every optimizer, beside torch.optim's."""
-    from rich.console import Console
-
     with mistakes():
         from backproof.campaign import one_thread
         from backproof.optimizers import checked, verify
         from backproof.session import AGREE, DISAGREE
+        from backproof.terminal import console
 
         found = checked(names)
         one_thread()
-        agree = verify(Console(), found, examples, seed, steps)
+        agree = verify(console(), found, examples, seed, steps)
     sys.exit(AGREE if agree else DISAGREE)
 
 
@@ -321,11 +351,11 @@ def optimizers(examples: int, seed: int, steps: int, names: tuple[str, ...] | No
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=None, help="Draws the initial weights.")
 @click.option("--lr", type=click.FloatRange(0, min_open=True), default=None, help="Learning rate.")
 @click.option("--epochs", type=click.IntRange(1, 10**6), default=None, help="How long to train at most.")
+@no_color_option
 def walkthrough(data: Path | None, **given: Any) -> None:
     """Go through backpropagation by hand, step by step, with numbers."""
-    from rich.console import Console
-
+    from backproof.terminal import console
     from backproof.walkthrough import walkthrough as walk
 
     with mistakes():
-        walk(Console(), data=data, **{name: value for name, value in given.items() if value is not None})
+        walk(console(), data=data, **{name: value for name, value in given.items() if value is not None})

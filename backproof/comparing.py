@@ -6,15 +6,17 @@ from collections.abc import Iterable, Sequence
 from io import StringIO
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from backproof.terminal import WIDE
+from backproof.terminal import WIDE, plain
 from reports import Change, Comparison, in_a_sentence
 from reports.comparison import SLIGHT
 
 SHOWN = 20
 """Changes of one kind that are shown; the JSON has them all."""
+
+CELL = 80
+"""Characters of a cell that are shown, before it is cut to its column."""
 
 NOTE = 300
 """Characters of a note that are shown."""
@@ -25,9 +27,9 @@ def show(console: Console, found: Comparison) -> None:
     for when, run in (("before", found.before), ("now", found.now)):
         seed = "" if run["seed"] is None else f", seed {run['seed']}"
         said = f"{when}: {run['implementation']}, {run['architectures']:,} architectures{seed}"
-        console.print(_plain(said, NOTE), highlight=False)
+        console.print(plain(said, NOTE), highlight=False)
     for note in found.notes:
-        console.print(f"[yellow]note:[/] {_plain(note, NOTE)}", highlight=False)
+        console.print(f"[yellow]note:[/] {plain(note, NOTE)}", highlight=False)
     for heading, colour, changes in (
         ("worse", "red", found.worse),
         ("better", "green", found.better),
@@ -45,7 +47,7 @@ def show(console: Console, found: Comparison) -> None:
     if found.judged:
         how = "architecture by architecture" if found.paired else "as two samples of other architectures"
         console.print(f"Digits were compared {how}.", highlight=False)
-    console.print(f"[{'red' if found.worse else 'green'}]{_plain(in_a_sentence(found), NOTE)}[/]", highlight=False)
+    console.print(f"[{'red' if found.worse else 'green'}]{plain(in_a_sentence(found), NOTE)}[/]", highlight=False)
 
 
 def in_lines(found: Comparison) -> list[str]:
@@ -63,7 +65,7 @@ def _table(heading: str, colour: str, changes: Sequence[Change]) -> Table:
     for name in ("before", "now", "chance"):
         made.add_column(name, justify="right", no_wrap=True, max_width=10, overflow="ellipsis")
     for change in changes:
-        made.add_row(*map(_plain, _cells(change)))
+        made.add_row(*(plain(cell, CELL) for cell in _cells(change)))
     return made
 
 
@@ -76,8 +78,3 @@ def _cells(change: Change) -> Iterable[str]:
     else:
         yield from (f"{change.base:g}/{change.base_cases}", f"{change.new:g}/{change.new_cases}")
     yield "" if change.chance is None else f"{change.chance:.0e}"
-
-
-def _plain(text: str, width: int = 80) -> str:
-    """Escape markup, replace what is not printable, and cut."""
-    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:width]))

@@ -5,21 +5,21 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
 from backproof import comparing, terminal
 from backproof.cluster import ClusterError
+from backproof.progress import Progress, busy
 from reference import Architecture
-from reports import compare, distinct, junit, write_report
+from reports import compare, distinct, in_a_sentence, junit, write_report
+from reports.cases import Cases
 from reports.comparison import Document
 from reports.row import Row
-from reports.store import STRETCH, Store, StoreError
+from reports.schema import StoreError
+from reports.store import STRETCH, Store
 
 if TYPE_CHECKING:
     from backproof.corpus import Replayed
@@ -46,6 +46,8 @@ class Session:
         The document of another run, with which this one is compared at its end.
     junit_file
         Where JUnit XML goes.
+    quiet
+        Show only failures and the verdict.
 
     Raises
     ------
@@ -59,15 +61,15 @@ class Session:
         json_file: Path | None,
         baseline: Document | None = None,
         junit_file: Path | None = None,
+        quiet: bool = False,
     ) -> None:
         self.folder, self.json_file = folder, json_file
         self.to_stdout = json_file is not None and str(json_file) == "-"
-        self.console = Console(stderr=self.to_stdout)
-        self.baseline, self.junit_file = baseline, junit_file
+        self.console = terminal.console(stderr=self.to_stdout)
+        self.baseline, self.junit_file, self.quiet = baseline, junit_file, quiet
         self.replayed: list[Replayed] = []
         self.document: dict[str, Any] = {}
-        self.failed = 0
-        self.worst: dict[str, float] = {}
+        self.cases = Cases()
         self.interrupted = self.unwritten = self.unshrunk = False
         self.mistake: Exception | None = None
         if folder is not None:
@@ -81,11 +83,11 @@ class Session:
 
     def replay(self, corpus: Generator[Replayed], count: int) -> None:
         """Take in what the saved architectures give, before the random ones; Ctrl-C ends both."""
-        progress = Progress(TextColumn("replaying"), BarColumn(24), MofNCompleteColumn(), console=self.console)
-        progress.live.transient = True
         try:
-            with progress, closing(corpus):
-                self.replayed += progress.track(corpus, count)
+            with self._progress("replaying", count) as progress, closing(corpus):
+                for done, replayed in enumerate(corpus, start=1):
+                    self.replayed.append(replayed)
+                    progress.update(done)
         except KeyboardInterrupt:
             self.interrupted = True
 
@@ -93,27 +95,17 @@ class Session:
         """Take everything in, until it ends or Ctrl-C is pressed; what is there by then is kept."""
         if self.interrupted:
             return
-        progress = Progress(
-            TextColumn("verifying"),
-            BarColumn(24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[worst]}"),
-            console=self.console,
-            transient=True,
-        )
         waiting: list[Row] = []
         try:
             there = store.count()
-            if there:
+            if there and not self.quiet:
                 self.console.print(f"{there:,} of {examples:,} architectures are there already.", highlight=False)
-            with progress, closing(rows):
-                task = progress.add_task("", total=examples, completed=there, worst="")
+            with self._progress("verifying", examples, there) as progress, closing(rows):
                 committed = counted = monotonic()
                 for row in rows:
                     if row is not None:
                         waiting.append(row)
-                        self._watch(row)
+                        progress.watch(row)
                     now = monotonic()
                     if row is None or len(waiting) >= STRETCH or now > committed + COMMIT:
                         there += store.add(waiting)
@@ -121,7 +113,7 @@ class Session:
                         committed = now
                     if now > counted + RECOUNT:
                         there, counted = store.count(), now
-                    progress.update(task, completed=there + len(waiting), worst=self._worst())
+                    progress.update(there + len(waiting))
         except KeyboardInterrupt:
             self.interrupted = True
         except (ClusterError, StoreError) as error:
@@ -134,14 +126,12 @@ class Session:
             except StoreError as error:
                 self._could_not(str(error))
 
-    def _watch(self, row: Row) -> None:
-        self.failed += row.verdict != "agree"
-        for dtype, digits in row.worst.items():
-            self.worst[dtype] = min(digits, self.worst.get(dtype, digits))
+    def _progress(self, verb: str, total: int, done: int = 0) -> Progress:
+        return Progress(self.console, verb, total, done, self.quiet)
 
-    def _worst(self) -> str:
-        failed = f"[red]{self.failed} failed[/] " if self.failed else ""
-        return f"{failed}digits {' / '.join(f'{least:.1f}' for least in self.worst.values())}"
+    def busy(self, what: str) -> AbstractContextManager[None]:
+        """Say what is going on, for as long as it is."""
+        return busy(self.console, what, self.quiet)
 
     def gather(self, store: Store) -> None:
         """Make the document of all that the store holds, and of what was replayed.
@@ -151,7 +141,8 @@ class Session:
         StoreError
             The store is damaged.
         """
-        self.document = store.document(Architecture.from_dict, self.replayed)
+        with self.busy("adding it up"):
+            self.document = store.document(Architecture.from_dict, self.replayed, self.cases)
 
     def shrink(self, store: Store) -> None:
         """Find the smallest architectures that fail like the first few failures of different kinds.
@@ -163,19 +154,13 @@ class Session:
         chosen = [f for f in distinct(self.document["failures"])[: terminal.SHOWN] if not _done(f)]
         if self.interrupted or self.unwritten or not chosen:
             return
-        progress = Progress(
-            TextColumn("shrinking {task.fields[number]} of {task.total}"),
-            TimeElapsedColumn(),
-            console=self.console,
-            transient=True,
-        )
         try:
-            with progress, closing(shrunk(chosen, self.document["implementation"])) as results:
-                task = progress.add_task("", total=len(chosen), number=1)
-                for number, (failure, found) in enumerate(zip(chosen, results), start=2):
-                    failure |= found
-                    store.keep_shrunk(failure, found)
-                    progress.update(task, number=min(number, len(chosen)))
+            found = shrunk(chosen, self.document["implementation"])
+            with self._progress("shrinking", len(chosen)) as progress, closing(found) as results:
+                for done, (failure, smaller) in enumerate(zip(chosen, results), start=1):
+                    failure |= smaller
+                    store.keep_shrunk(failure, smaller)
+                    progress.update(done)
         except KeyboardInterrupt:
             self.unshrunk = True
         except StoreError as error:
@@ -190,7 +175,7 @@ class Session:
             A mistake of ours on the way, after all else is done.
         """
         document = self.document
-        terminal.show(self.console, document, self.folder)
+        terminal.show(self.console, document, self.folder, self.quiet)
         regression = self._compare(document)
         if self.unshrunk:
             self.console.print("[yellow]Interrupted: not every failure is shrunk.[/]", highlight=False)
@@ -216,7 +201,10 @@ class Session:
             return False
         found = compare(self.baseline, document)
         document["comparison"] = found.document()
-        comparing.show(self.console, found)
+        if self.quiet:
+            self.console.print(terminal.plain(in_a_sentence(found)), highlight=False)
+        else:
+            comparing.show(self.console, found)
         return bool(found.worse)
 
     def _write(self, document: dict[str, Any]) -> None:
@@ -236,8 +224,10 @@ class Session:
             self._could_not(f"{error.filename or self.junit_file}: {error.strerror}")
         try:
             if self.folder is not None:
-                page = write_report(self.folder, document)
-                self.console.print(f"report: {page}", highlight=False, soft_wrap=True)
+                with self.busy("drawing the report"):
+                    page = write_report(self.folder, document, self.cases)
+                if not self.quiet:
+                    self.console.print(f"report: {page}", highlight=False, soft_wrap=True, markup=False)
         except OSError as error:
             self._could_not(f"{error.filename or 'output'}: {error.strerror}")
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
-from io import StringIO
+from io import StringIO, TextIOWrapper
 from pathlib import Path
 from typing import Any
 
+import click
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
+from backproof.drawing import drawn
 from reports import distinct, in_brief, in_words, minimal_file, sentence
 from reports.agreement import SECOND_ORDER
 
@@ -18,25 +22,49 @@ SHOWN = 5
 """Failures shown in full, of different kinds; the report has them all."""
 WIDE = 120
 """Columns of text for whatever shows it: a test's failure, a log."""
+LONG = 2000
+"""Characters of a stranger's text that are shown."""
+DRAWN = 32
+"""Nodes of an architecture that is still drawn."""
 
 
-def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> None:
-    """Show a whole document of :meth:`reports.Summary.document`, whose report goes into a folder if there is one."""
+def console(stderr: bool = False) -> Console:
+    """Return where to show things: without colour if ``--no-color`` or NO_COLOR says so, in what letters there are."""
+    stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, TextIOWrapper) and not stream.encoding.lower().startswith("utf"):
+        stream.reconfigure(errors="replace")
+    context = click.get_current_context(silent=True)
+    return Console(stderr=stderr, no_color=True if context and context.color is False else None)
+
+
+def plain(text: str, most: int = LONG) -> str:
+    """Show a stranger's text as text, on one line: markup escaped, what is not printable replaced, cut."""
+    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most]))
+
+
+def show(console: Console, document: Mapping[str, Any], folder: Path | None, quiet: bool = False) -> None:
+    """Show a whole document of :meth:`reports.Summary.document`, whose report goes into a folder if there is one.
+
+    Quietly: the failures and the verdict, no more.
+    """
+    if quiet:
+        _show_failures(console, document, folder)
+        console.print(_verdict(document), highlight=False)
+        return
     if document["architectures"]:
         console.print(table(document))
     _show_failures(console, document, folder)
     if document["corpus"]:
-        console.print(escape(_corpus_in_words(document["corpus"])), highlight=False)
+        console.print(plain(_corpus_in_words(document["corpus"])), highlight=False)
     if document["coverage"]["pairs_possible"]:
         console.print(in_brief(document["coverage"]), highlight=False)
     if missing := _never_drawn(document):
         said = f"NOT VERIFIED: {', '.join(missing)}: in none of these architectures. Take more --examples, or these"
         hint = "--layers alone, and see whether supports() refuses what is drawn for them."
-        console.print(f"[bold yellow]{escape(said)} {hint}[/]", highlight=False)
+        console.print(f"[bold yellow]{plain(said)} {hint}[/]", highlight=False)
     if left_out := document.get("unsupported"):
         console.print(f"Not supported, so not drawn: {len(left_out)} of the catalogue's layers.", highlight=False)
-    colour = "red" if document["failed"] else "green" if document["architectures"] else "yellow"
-    console.print(f"[{colour}]{escape(sentence(document))}[/]", highlight=False)
+    console.print(_verdict(document), highlight=False)
     console.print(
         f"{document['tensors']:,} arrays: {document['agree']:,} agree, {document['disagree']:,} disagree, "
         f"{document['inconclusive']:,} inconclusive, in {document['seconds']:.1f} s.",
@@ -51,11 +79,15 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None) -> 
     if document.get("noted"):
         first = document["notes"][0]
         said = f"{document['noted']:,} of {document['architectures']:,} with a remark, the first on example"
-        console.print(
-            f"[yellow]{said} {first['number']} ({first['digest'][:12]}): {escape(first['note'])}[/]", highlight=False
-        )
+        told = plain(f"{first['number']} ({first['digest'][:12]}): {first['note']}")
+        console.print(f"[yellow]{said} {told}[/]", highlight=False)
     for op, reason in document["refused"].items():
-        console.print(f"PyTorch refuses {escape(op)}: {escape(reason)}", highlight=False)
+        console.print(f"PyTorch refuses {plain(op)}: {plain(reason)}", highlight=False)
+
+
+def _verdict(document: Mapping[str, Any]) -> str:
+    colour = "red" if document["failed"] else "green" if document["architectures"] else "yellow"
+    return f"[{colour}]{plain(sentence(document))}[/]"
 
 
 def _never_drawn(document: Mapping[str, Any]) -> list[str]:
@@ -74,15 +106,15 @@ def _corpus_in_words(corpus: Sequence[Mapping[str, Any]]) -> str:
 def table(document: Mapping[str, Any]) -> Table:
     """Return the table of layers: cases, verdicts, fewest digits in each dtype."""
     made = Table(box=None, pad_edge=False, padding=(0, 1), header_style="bold")
-    made.add_column("layer", no_wrap=True)
-    for heading in ("cases", "agree", "disagree", "inconcl.", *document["dtypes"]):
+    made.add_column("layer", overflow="fold", max_width=32)
+    for heading in ("cases", "agree", "disagree", "inconcl.", *(plain(dtype, 16) for dtype in document["dtypes"])):
         made.add_column(heading, justify="right", no_wrap=True)
     for row in document["layers"]:
         colours = ("", "", "red" if row["disagree"] else "", "yellow" if row["inconclusive"] else "")
         counts = (f"{row[name]:,}" for name in ("cases", "agree", "disagree", "inconclusive"))
         digits = ("-" if least is None else f"{least:.1f}" for least in row["worst_digits"].values())
         cells = [f"[{colour}]{cell}[/]" if colour else cell for colour, cell in zip(colours, counts)]
-        made.add_row(escape(row["op"]), *cells, *digits)
+        made.add_row(plain(row["op"]), *cells, *digits)
     return made
 
 
@@ -90,7 +122,7 @@ def in_text(document: Mapping[str, Any]) -> str:
     """Write the result in a sentence, and the failures, as text that can be copied."""
     written = StringIO()
     console = Console(file=written, width=WIDE, color_system=None)
-    console.print(escape(sentence(document)), highlight=False)
+    console.print(plain(sentence(document)), highlight=False)
     _show_failures(console, document, None)
     return written.getvalue().rstrip()
 
@@ -113,9 +145,12 @@ def in_lines(document: Mapping[str, Any]) -> list[str]:
 
 
 def _show_failures(console: Console, document: Mapping[str, Any], folder: Path | None) -> None:
+    """Show the first failures of different kinds, and draw the architecture of the very first."""
     shown = distinct(document["failures"])[:SHOWN]
     for failure in shown:
         _show_failure(console, failure)
+        if failure is shown[0]:
+            _draw(console, failure)
         _show_minimal(console, failure, folder)
     if more := document["failed"] - len(shown):
         console.print(f"... and {more} more failure{'s' * (more > 1)} of these kinds or others")
@@ -125,16 +160,41 @@ def _show_failure(console: Console, failure: Mapping[str, Any]) -> None:
     name = f"{failure['culprit']} ({failure['op']})" if failure["culprit"] else "the composition"
     what = failure["failure"] or failure["diagnosis"] or "disagrees"
     lines = (failure["fault"], what) if failure["culprit"] and failure["fault"] else (what,)
-    console.print(f"[red]{escape(name)}[/] in {failure['dtype']}: {escape(lines[0])}", highlight=False)
+    console.print(f"[red]{plain(name)}[/] in {plain(failure['dtype'])}: {plain(lines[0])}", highlight=False)
     for line in lines[1:]:
-        console.print(f"  {escape(line)}", highlight=False)
+        console.print(f"  {plain(line)}", highlight=False)
     # The culprit's own arrays say most; the rest is what it did to those around it.
     ranked = sorted(failure["tensors"], key=lambda t: not t["tensor"].startswith(f"{failure['culprit']}:"))
     for tensor in ranked[:3]:
         at = f" at {tensor['index']}" if tensor["index"] else ""
         got, want = (x if x is None or isinstance(x, str) else f"{x:.7g}" for x in (tensor["got"], tensor["want"]))
         values = tensor["note"] if got is None else f"got {got}, wanted {want} ({tensor['against']})"
-        console.print(escape(f"  {tensor['tensor']}{at}: {values}"), highlight=False)
+        console.print(plain(f"  {tensor['tensor']}{at}: {values}"), highlight=False)
+
+
+def _draw(console: Console, failure: Mapping[str, Any]) -> None:
+    """Draw the architecture, each line cut to the width, if it is more than a node and fewer than many."""
+    architecture = failure["architecture"]
+    if not 1 < len(architecture["nodes"]) <= DRAWN:
+        return
+    said = failure["fault"] or ("it raised" if failure["failure"] else "wrong")
+    culprits = {failure["culprit"]: said} if failure["culprit"] else {}
+    console.print()
+    ascii_only = not console.encoding.lower().startswith("utf")
+    for line in drawn(architecture, _shapes(architecture), culprits, ascii_only=ascii_only):
+        shown = Text.from_markup(f"  {plain(line.text)}", style="red" if line.marked else "")
+        console.print(shown, no_wrap=True, overflow="ellipsis", highlight=False)
+    console.print()
+
+
+def _shapes(architecture: Mapping[str, Any]) -> Mapping[str, tuple[int, ...]]:
+    """Return the shapes that PyTorch gives; none if it refuses the architecture, which may be a stranger's."""
+    from reference import Architecture, Twin
+
+    try:
+        return Twin(Architecture.from_dict(dict(architecture))).shapes
+    except ValueError:
+        return {}
 
 
 def _show_minimal(console: Console, failure: Mapping[str, Any], folder: Path | None) -> None:
@@ -142,9 +202,10 @@ def _show_minimal(console: Console, failure: Mapping[str, Any], folder: Path | N
     note = f" ({failure['shrinking']})" if failure["shrinking"] else ""
     if not failure["minimal"]:
         if note:
-            console.print(escape(f"  not made smaller{note}"), highlight=False)
+            console.print(plain(f"  not made smaller{note}"), highlight=False)
         return
-    console.print(escape(f"  smallest{note}: {in_words(failure['minimal'])}"), highlight=False)
+    console.print(plain(f"  smallest{note}: {in_words(failure['minimal'])}"), highlight=False)
     if folder is not None:
         console.print(escape(f"  saved: {folder / minimal_file(failure)}"), highlight=False, soft_wrap=True)
-    console.print(escape(f"\n{failure['reproduction']}"), highlight=False, soft_wrap=True)
+    program = "\n".join(plain(line, len(line)) for line in (failure["reproduction"] or "").splitlines())
+    console.print(f"\n{program}\n", highlight=False, soft_wrap=True)

@@ -69,10 +69,12 @@ class Verification(Witnesses):
         witnesses = self._imaginary if dtype == "complex128" else self
         examination = Examination(witnesses, dtype, second_order)
         tensors: tuple[TensorAgreement, ...] = ()
+        values: dict[str, tuple[float | None, ...]] = {}
         found, failure = Blame(), None
         with np.errstate(all="ignore"):  # overflow and NaN are findings, compared by place, not warnings
             try:
                 tensors = tuple(examination.tensors())
+                values = witnesses.values_in_brief
                 if any(t.verdict == "disagree" for t in tensors):
                     found = blame(examination)
             except Refused as refusal:
@@ -96,6 +98,7 @@ class Verification(Witnesses):
             diagnosis=diagnosis,
             failure=failure,
             shapes=self.twin.shapes,
+            values=values,
         )
 
 

@@ -59,6 +59,19 @@ class Witnesses:
                 raise Unsupported(f"{self.implementation.name} does not take node {node.name} ({node.op}) of {shown}")
 
     @cached_property
+    def values_in_brief(self) -> dict[str, tuple[float | None, ...]]:
+        """What PyTorch's numbers are like, for :class:`reports.Agreement`: of every input and node, there and back."""
+        tensors, inputs = self.reference.run.tensors, self.reference.values.inputs
+        there = {(name, "0"): (x, tensors.get(Tensor("input", name, "0"))) for name, x in inputs.items()}
+        for (kind, node, index), y in tensors.items():
+            if kind == "output":
+                there[node, index] = y, tensors.get(Tensor("adjoint", node, index))
+        return {
+            name if index == "0" else f"{name}.{index}": (*_in_brief(y), *_in_brief(back))
+            for (name, index), (y, back) in there.items()
+        }
+
+    @cached_property
     def alone(self) -> dict[str, Reference]:
         """Every node alone, on PyTorch's own inputs and with fresh random cotangents.
 
@@ -115,3 +128,13 @@ class Witnesses:
         found = at_every_coordinate(self.implementation, node, self.alone[node.name], together=False)
         self.estimates[node.name] = found
         return True
+
+
+def _in_brief(array: Array | None) -> tuple[float | None, ...]:
+    """Return the least and greatest number and the root mean square, to three digits; of complex ones, the modulus."""
+    if array is None or not array.size or array.dtype.kind not in "fciu":
+        return (None,) * 3
+    numbers = np.abs(array) if array.dtype.kind == "c" else array.astype(np.float64)
+    with np.errstate(all="ignore"):
+        found = numbers.min(), numbers.max(), np.sqrt(np.square(numbers).mean())
+    return tuple(float(f"{x:.3g}") if np.isfinite(x) else None for x in found)

@@ -11,6 +11,7 @@ from reports.documents import DocumentError, read
 from reports.evidence import Evidence
 from reports.html import minimal_file, write_report
 from reports.junit import junit
+from reports.report import Report
 from reports.summary import Summary, distinct, in_words, sentence
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "DocumentError",
     "Evidence",
     "Facts",
+    "Report",
     "Summary",
     "Suspect",
     "TensorAgreement",

@@ -31,6 +31,9 @@ FAULTS: Mapping[Fault, str] = {
 REFUSED = "torch refuses: "
 """A note begins so where PyTorch has nothing to compare with."""
 
+ERRORS = 1024
+"""Entries of an array that disagrees whose errors are kept."""
+
 SECOND_ORDER = "second order"
 """The pair of witnesses on the gradient of the gradient; what is compared there are the changes of gradients."""
 
@@ -70,6 +73,11 @@ class TensorAgreement:
         Number of entries.
     note
         What else there is to say.
+    limit
+        ``-log10(largest bound / scale)``: an error from there on is caught in every entry; to a tenth of a digit.
+    shape, errors
+        Of one that disagrees: its shape, and ``got - want`` at every entry, the real part of complex ones; None where
+        that is not finite. Beyond :data:`ERRORS` entries, the largest of every stretch of the flattened array.
     """
 
     node: str
@@ -88,6 +96,9 @@ class TensorAgreement:
     want: complex | None = None
     size: int = 0
     note: str = ""
+    limit: float | None = None
+    shape: tuple[int, ...] = ()
+    errors: tuple[float | None, ...] = ()
 
     @property
     def label(self) -> str:
@@ -118,10 +129,11 @@ class TensorAgreement:
             return complex(value) if key in ("got", "want") and "j" in str(value) else float(value)
 
         values = {key: read(key, value) for key, value in document.items()}
-        return cls(**values | {"index": tuple(document["index"])})
+        whole = {key: tuple(document.get(key, ())) for key in ("index", "shape", "errors")}
+        return cls(**values | whole)
 
 
-_NUMBERS = {f.name for f in fields(TensorAgreement) if "float" in str(f.type) or "complex" in str(f.type)}
+_NUMBERS = {f.name for f in fields(TensorAgreement) if str(f.type).startswith(("float", "complex"))}
 
 
 @dataclass(frozen=True)
@@ -149,6 +161,9 @@ class Agreement:
         Of the nodes' floating outputs, by reference: ``linear1``, ``lstm2.1``.
     reproduction
         A few lines of Python that show the mistake again, if whoever made the agreement wrote some.
+    values
+        What the numbers are like, by reference: least, greatest and root mean square of what goes forward, then of the
+        gradient that comes back, to three digits; None where there are none, or they are not finite.
     """
 
     architecture: Mapping[str, Any]
@@ -164,6 +179,7 @@ class Agreement:
     failure: str | None = None
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     reproduction: str | None = None
+    values: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """Whether it agrees."""
@@ -225,6 +241,23 @@ class Agreement:
             lines += ["  to see it again:", *(f"    {line}" for line in self.reproduction.splitlines())]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        from reports.notebook import of_agreement
+
+        return of_agreement(self)
+
+    def to_frame(self) -> Any:
+        """Return a ``pandas.DataFrame``: a row for each array, a column for each field of :class:`TensorAgreement`.
+
+        Raises
+        ------
+        ImportError
+            There is no pandas.
+        """
+        from reports.table import frame
+
+        return frame(map(asdict, self.tensors), [f.name for f in fields(TensorAgreement)])
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON; NaN, infinities and complex numbers are strings: ``"nan"``, ``"-inf"``, ``"(1+2j)"``."""
         plain: dict[str, Any] = _plain(asdict(self))
@@ -234,8 +267,8 @@ class Agreement:
     def from_dict(cls, document: Mapping[str, Any]) -> Agreement:
         """Read what :meth:`to_dict` wrote."""
         tensors = [TensorAgreement.from_dict(entry) for entry in document["tensors"]]
-        shapes = {reference: tuple(shape) for reference, shape in document["shapes"].items()}
-        return cls(**{**document, "tensors": tuple(tensors), "shapes": shapes})
+        shapes, values = ({r: tuple(v) for r, v in document.get(n, {}).items()} for n in ("shapes", "values"))
+        return cls(**{**document, "tensors": tuple(tensors), "shapes": shapes, "values": values})
 
 
 def shown(value: Any) -> str:
@@ -324,12 +357,16 @@ def measure(
         at = np.unravel_index(int(np.argmax(score)), want.shape)
         largest = float(error.max())
         max_ulp = float(np.max(error / unit_in_the_last_place(want, dtype)))
+        kept: dict[str, Any] = {"shape": want.shape, "errors": _largest(got - want)} if wrong.any() else {}
     verdict: Verdict = "disagree" if wrong.any() else "agree"
     if doubt and not strange and (doubt == inf or (error <= doubt * allowed).all()):
         verdict = "inconclusive"
+    wide = float(allowed.max())
     return result(
         verdict,
         digits=_digits(largest, scale, -log10(limits.eps)) if floating else None,
+        limit=round(_digits(wide, scale, -log10(limits.eps)), 1) if floating else None,
+        **kept,
         max_absolute=largest,
         max_relative=largest / scale if scale else 0.0 if largest == 0 else inf,
         max_ulp=max_ulp,
@@ -340,9 +377,19 @@ def measure(
     )
 
 
-def _digits(error: float, scale: float, most: float) -> float | None:
+def _digits(error: float, scale: float, most: float) -> float:
     if error == 0:
         return most
     if scale == 0 or not isfinite(error):
         return 0.0
-    return min(max(-log10(error / scale), 0.0), most)
+    share = error / scale
+    return min(max(-log10(share), 0.0), most) if share else most
+
+
+def _largest(errors: Array) -> tuple[float | None, ...]:
+    """Return the errors to three digits; of a large array, the largest of every stretch."""
+    flat = np.nan_to_num(errors.real.reshape(-1), nan=inf)
+    if flat.size > ERRORS:
+        stretches = np.array_split(flat, ERRORS)
+        flat = np.array([stretch[np.argmax(np.abs(stretch))] for stretch in stretches])
+    return tuple(float(f"{error:.3g}") if isfinite(error) else None for error in flat.tolist())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from math import log10
 from typing import Any, Literal, TypeAlias
 
@@ -66,6 +66,8 @@ class Comparison:
         The changes, the gravest first. A regression is what got worse.
     slight
         How many means of digits certainly changed, but by less than :data:`SLIGHT`.
+    means
+        Of all that both have: ``op``, ``kind``, ``dtype`` and the mean digits, ``base`` and ``new``.
     paired
         Whether both runs verified the same architectures, so that each is compared with itself.
     judged
@@ -81,6 +83,7 @@ class Comparison:
     new: list[Change] = field(default_factory=list)
     gone: list[Change] = field(default_factory=list)
     slight: int = 0
+    means: list[dict[str, Any]] = field(default_factory=list)
     paired: bool = False
     judged: bool = False
     notes: list[str] = field(default_factory=list)
@@ -88,6 +91,14 @@ class Comparison:
     def document(self) -> dict[str, Any]:
         """Return plain JSON."""
         return {"regression": bool(self.worse), **asdict(self)}
+
+    @classmethod
+    def from_document(cls, document: Document) -> Comparison:
+        """Read what :meth:`document` returned; fields of a later version are left out."""
+        known: dict[str, Any] = {f.name: document[f.name] for f in fields(cls)}
+        for name in ("worse", "better", "new", "gone"):
+            known[name] = [Change(**{f.name: change[f.name] for f in fields(Change)}) for change in known[name]]
+        return cls(**known)
 
 
 def check_comparable(base: Document, dtypes: Iterable[str], chosen: Iterable[str] | None) -> None:
@@ -154,6 +165,7 @@ def _compare_digits(found: Comparison, pairs: Mapping[Key, tuple[Document, Docum
     tests = how_many_count([least for (_, least), _ in tested.values()], ALARM / 2)
     for key, (worse, better) in tested.items():
         (before, b_cases), (after, n_cases) = (_mean(sample) for sample in pairs[key])
+        found.means.append(dict(zip(("op", "kind", "dtype"), key)) | {"base": round(before, 3), "new": round(after, 3)})
         chance = min(1.0, 2 * tests * (worse if after < before else better)[0])
         if chance > ALARM:
             continue

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, NoReturn
 
 from reports.agreement import FAULTS, Agreement, TensorAgreement, Verdict
@@ -40,6 +41,7 @@ def pack(agreements: Sequence[Agreement]) -> bytes:
                 "labels": [labels.setdefault(_label(t), len(labels)) for t in agreement.tensors],
                 "verdicts": "".join(t.verdict[0] for t in agreement.tensors),
                 "digits": [t.digits for t in agreement.tensors],
+                "limits": [t.limit for t in agreement.tensors],
                 "full": {str(i): agreement.tensors[i].to_dict() for i in full},
             }
         )
@@ -49,6 +51,7 @@ def pack(agreements: Sequence[Agreement]) -> bytes:
         "digest": first.digest,
         "implementation": first.implementation,
         "shapes": first.shapes,
+        "values": first.values,
         "labels": list(labels),
         "dtypes": dtypes,
     }
@@ -95,6 +98,7 @@ def _no_constant(text: str) -> NoReturn:
 def _agreements(document: Mapping[str, Any]) -> list[Agreement]:
     labels = [tuple(map(_text, label)) for label in document["labels"]]
     shapes = {_text(reference): tuple(map(_count, shape)) for reference, shape in document["shapes"].items()}
+    values = {_text(r): tuple(map(_number, numbers)) for r, numbers in document.get("values", {}).items()}
     found = [
         Agreement(
             architecture=document["architecture"],
@@ -105,6 +109,7 @@ def _agreements(document: Mapping[str, Any]) -> list[Agreement]:
             tensors=tuple(_tensors(entry, labels)),
             fault=None if entry["fault"] is None else _FAULTS[entry["fault"]],
             shapes=shapes,
+            values=values,
             **{word: None if entry[word] is None else _text(entry[word]) for word in _WORDS},
         )
         for entry in document["dtypes"]
@@ -116,12 +121,19 @@ def _agreements(document: Mapping[str, Any]) -> list[Agreement]:
 
 def _tensors(entry: Mapping[str, Any], labels: Sequence[tuple[str, ...]]) -> list[TensorAgreement]:
     tensors = []
-    for i, letter, digits in zip(entry["labels"], entry["verdicts"], entry["digits"], strict=True):
+    limits = entry.get("limits", [None] * len(entry["labels"]))  # stores of an earlier day have none
+    for i, letter, digits, limit in zip(entry["labels"], entry["verdicts"], entry["digits"], limits, strict=True):
         node, op, kind, name, against = labels[_count(i)]
-        tensors.append(TensorAgreement(node, op, kind, name, against, _LETTERS[letter], _digits(digits)))
+        read = TensorAgreement(node, op, kind, name, against, _LETTERS[letter], _digits(digits), limit=_digits(limit))
+        tensors.append(read)
     for position, full in entry["full"].items():
         tensor = TensorAgreement.from_dict(full)
         _digits(tensor.digits)
+        _digits(tensor.limit)
+        for error in tensor.errors:
+            _number(error)
+        for length in tensor.shape:
+            _count(length)
         for value in (*_label(tensor), tensor.note):
             _text(value)
         if tensor.verdict not in _LETTERS.values():
@@ -139,6 +151,12 @@ def _text(value: Any) -> str:
 def _count(value: Any) -> int:
     if type(value) is not int or value < 0:
         raise TypeError(f"{value!r} is no count")
+    return value
+
+
+def _number(value: Any) -> float | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value)):
+        raise TypeError(f"{value!r} is no number")
     return value
 
 

@@ -10,6 +10,7 @@ from typing import Any, get_args
 
 from reports.agreement import FAULTS, REFUSED, Agreement, TensorAgreement, Verdict
 from reports.coverage import Coverage
+from reports.pictured import Pictured
 from reports.samples import MOST_DIGITS, PER_DIGIT, WHOLE, Samples
 
 SCHEMA = 2
@@ -17,6 +18,8 @@ SCHEMA = 2
 VERDICTS: tuple[Verdict, ...] = get_args(Verdict)
 KEPT = 50
 """Failures and inconclusive arrays that are kept in full; beyond that they are counted."""
+DRAWN = 3
+"""Arrays of a failure whose every error is kept, to be drawn."""
 
 
 @dataclass
@@ -109,6 +112,7 @@ class Summary:
     failed: int = 0
     crashed: int = 0
     samples: Samples = field(default_factory=Samples)
+    pictured: Pictured = field(default_factory=Pictured)
     corpus: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, agreements: Sequence[Agreement]) -> None:
@@ -124,6 +128,7 @@ class Summary:
 
     def _add(self, agreement: Agreement) -> None:
         self.samples.add(agreement)
+        self.pictured.add(agreement)
         for tensor in agreement.tensors:
             self.rows.setdefault(tensor.op or WHOLE, _Row()).add(tensor, agreement.dtype)
             self.verdicts.setdefault(agreement.dtype, Counter())[tensor.verdict] += 1
@@ -172,6 +177,11 @@ class Summary:
                 self._fail(agreement, file)
 
     def _fail(self, agreement: Agreement, file: str = "") -> None:
+        wrong = agreement.disagreements
+        drawn: dict[str, TensorAgreement] = {}
+        for tensor in sorted(wrong, key=lambda t: t.node != agreement.culprit):
+            if tensor.errors:  # nearly the same whoever the witness is, so each array is drawn once
+                drawn.setdefault(tensor.label, tensor)
         self.failed += 1
         self.crashed += agreement.failure is not None
         if len(self.failures) < KEPT:
@@ -186,7 +196,11 @@ class Summary:
                     "fault": FAULTS[agreement.fault] if agreement.fault else None,
                     "diagnosis": agreement.diagnosis,
                     "failure": agreement.failure,
-                    "tensors": [_shown(tensor) for tensor in agreement.disagreements[:20]],
+                    "tensors": [_shown(tensor) for tensor in wrong[:20]],
+                    "errors": [
+                        {"tensor": t.label, "against": t.against, "shape": list(t.shape), "errors": list(t.errors)}
+                        for t in [*drawn.values()][:DRAWN]
+                    ],
                     "corpus": file,
                     # Filled in by whoever shrinks it: the smallest architecture that still fails, a program
                     # that shows it, and what there is to say of how it was found.
@@ -216,6 +230,7 @@ class Summary:
         self.refused = {**document["refused"], **self.refused}
         self.coverage.include(document["coverage"])
         self.samples.include(document["drawn"], document["samples"])
+        self.pictured.include(document["pictured"])
         self.corpus += document["corpus"]
         self.failures += document["failures"][: KEPT - len(self.failures)]
         self.inconclusive += document["inconclusive_tensors"][: KEPT - len(self.inconclusive)]
@@ -264,6 +279,7 @@ class Summary:
                 for op, row in sorted(self.rows.items(), key=lambda item: (item[0] == WHOLE, item[0]))
             ],
             "samples": self.samples.document(),
+            "pictured": self.pictured.document(),
             "corpus": self.corpus,
             "coverage": self.coverage.document(),
             "failures": self.failures,
@@ -317,9 +333,9 @@ def in_words(architecture: Mapping[str, Any]) -> str:
     said = ", ".join(_input_in_words(graph_input) for graph_input in inputs)
     before = [[graph_input["name"] for graph_input in inputs], *([node["name"]] for node in nodes)]
     if all(node["inputs"] == used and "shares" not in node for node, used in zip(nodes, before)):
-        said = " -> ".join([said, *map(_op_in_words, nodes)])
+        said = " -> ".join([said, *map(op_in_words, nodes)])
     else:
-        said = "; ".join([said, *(f"{n['name']} = {_op_in_words(n)} of {', '.join(n['inputs'])}" for n in nodes)])
+        said = "; ".join([said, *(f"{n['name']} = {op_in_words(n)} of {', '.join(n['inputs'])}" for n in nodes)])
     return said if architecture["training"] else f"{said}, in evaluation"
 
 
@@ -340,7 +356,8 @@ def _input_in_words(graph_input: Mapping[str, Any]) -> str:
     return f"{graph_input['name']} {tuple(graph_input['shape'])}{domains[graph_input.get('domain', 'real')]}"
 
 
-def _op_in_words(node: Mapping[str, Any]) -> str:
+def op_in_words(node: Mapping[str, Any]) -> str:
+    """Write a node's JSON in a line: ``Linear(in_features=1, out_features=1)``."""
     given = {**node.get("arguments", {}), **node.get("options", {})}
     tied = [f"parameters of {node['shares']}"] if "shares" in node else []
     return f"{node['op']}({', '.join([*(f'{name}={value!r}' for name, value in given.items()), *tied])})"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from reports import Agreement, Coverage, Summary, write_report
 from reports.html import render
 from reports.packing import UNPACKED, pack, unpack
 from reports.row import Row
-from reports.schema import MIGRATIONS, VERSION, migrate, tables
-from reports.store import STRETCH, Store, StoreError, document
+from reports.schema import MIGRATIONS, VERSION, StoreError, migrate, tables
+from reports.store import STRETCH, Store, document
 
 CAMPAIGN = Campaign(layers=("Linear", "ReLU"), examples=12)
 EXAMPLES = [CAMPAIGN.example(number) for number in range(CAMPAIGN.examples)]
@@ -162,9 +163,9 @@ def test_another_campaign_is_refused(other: Campaign, words: str, tmp_path: Path
 
 
 def fill(store: Store) -> None:
-    packed = rows(3)[0].packed
+    (row,) = rows(3)
     for number in range(100, 1100):
-        store.add([Row(number, "0" * 16, "agree", packed, {})])
+        store.add([replace(row, number=number)])
 
 
 def test_a_full_disk_is_one_line_and_costs_nothing(tmp_path: Path) -> None:
