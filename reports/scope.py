@@ -28,7 +28,7 @@ def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
     for op, reason in document["refused"].items():
         yield f"{op}: PyTorch has nothing to compare with ({reason})."
     if document["inconclusive"]:
-        share = 100 * document["inconclusive"] / document["tensors"]
+        share = 100 * document["inconclusive"] / max(document["tensors"], 1)
         many = "s are" if document["inconclusive"] > 1 else " is"
         yield f"{document['inconclusive']:,} array{many} inconclusive ({share:.2g} %): no digit of it is certain."
     if not document["corpus"] and not any(pair.startswith(SECOND_ORDER) for pair in document["against"]):

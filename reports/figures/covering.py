@@ -17,7 +17,7 @@ def pairs(document: Mapping[str, Any]) -> Element | None:
     coverage = document["coverage"]
     if not coverage["pairs_possible"]:
         return None
-    ops = list(coverage["ops"])
+    ops = sorted({*coverage["ops"], *coverage["pairs"], *(op for fed in coverage["pairs"].values() for op in fed)})
     place = {op: i for i, op in enumerate(ops)}
     side = len(ops) * CELL
     said = f"{coverage['pairs_covered']:,} of {coverage['pairs_possible']:,} possible pairs of op feeding op occurred."

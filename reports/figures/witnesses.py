@@ -26,7 +26,8 @@ def three_way(document: Mapping[str, Any]) -> Element | None:
 
     The size of a dot is the number of architectures; its shade is how well PyTorch's autograd agrees with differences.
     """
-    places = document["pictured"]["three_way"]
+    known = document["pictured"]["three_way"]
+    places = {dtype: known[dtype] for dtype in document["dtypes"] if known.get(dtype)}
     if not places:
         return None
     width = LEFT + (SIDE + LEFT) * len(places)
@@ -38,8 +39,8 @@ def three_way(document: Mapping[str, Any]) -> Element | None:
     )
     title = "Hand-written, autograd and finite differences: the fewest digits of every architecture's nodes"
     svg = canvas("three-way", width, TOP + SIDE + BOTTOM, title, said)
-    for index, dtype in enumerate(dtype for dtype in document["dtypes"] if dtype in places):
-        _square(svg, LEFT + index * (SIDE + LEFT), index, dtype, places[dtype])
+    for index, (dtype, of_dtype) in enumerate(places.items()):
+        _square(svg, LEFT + index * (SIDE + LEFT), index, dtype, of_dtype)
     return svg
 
 
@@ -47,7 +48,7 @@ def _square(svg: Element, left: float, index: int, dtype: str, places: Sequence[
     digit = SIDE / MOST_DIGITS
     text(svg, left, 20, dtype)
     _axes(svg, left, digit, "digits with autograd", "with differences")
-    most = max(place[2] for place in places)
+    most = max(1, *(place[2] for place in places))
     for x, y, count, known, total in places:
         across, up = left + (x + 0.5) * digit / PER_DIGIT, TOP + SIDE - (y + 0.5) * digit / PER_DIGIT
         dot = SubElement(svg, "circle", cx=f"{across:.1f}", cy=f"{up:.1f}")
@@ -77,7 +78,11 @@ def _axes(svg: Element, left: float, digit: float, across: str, up: str) -> None
 def sensitivity(document: Mapping[str, Any]) -> Element | None:
     """Draw which share of the arrays an error is caught in, in whatever entry, by its size relative to the array's."""
     dtypes = list(document["dtypes"])
-    limits = [counts for counts in document["pictured"]["limits"] if any(counts["histogram"])]
+    limits = [
+        counts
+        for counts in document["pictured"]["limits"]
+        if any(counts["histogram"]) and counts["dtype"] in dtypes and counts["against"] in QUESTIONS
+    ]
     limits.sort(key=lambda counts: (dtypes.index(counts["dtype"]), list(QUESTIONS).index(counts["against"])))
     if not limits:
         return None

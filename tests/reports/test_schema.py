@@ -139,6 +139,7 @@ def test_what_is_damaged_is_refused_or_drawn_in_every_form(whole, tmp_path):
             continue
         for form in FORMS[len(SEVERAL) :]:
             in_form(report.document, form)
+        report.write(tmp_path / "report", SEVERAL)
         assert report._repr_html_()
         for quiet in (True, False):
             show(Console(file=StringIO(), width=80), report.document, None, quiet)
