@@ -11,6 +11,7 @@ from backproof.progress import busy
 from reference import Architecture
 from reports import Report, check_comparable, read
 from reports import compare as compared
+from reports.cases import Cases
 from reports.documents import read_whole
 from reports.forms import SEVERAL, comparison_in_form, in_form, write, write_comparison
 
@@ -41,14 +42,14 @@ def report(path: Path, forms: Sequence[str], folder: Path | None, quiet: bool) -
         Something cannot be read or written.
     """
     alone = to_stdout(forms, folder)
-    console, into = terminal.console(stderr=alone), folder or FOLDER
+    console, into, cases = terminal.console(stderr=alone), folder or FOLDER, Cases()
     with busy(console, f"reading {terminal.plain(str(path))}", quiet):
-        document = read_whole(path, Architecture.from_dict)
+        document = read_whole(path, Architecture.from_dict, cases)
     if alone:
         _print(in_form(document, forms[0]))
         return
     with busy(console, "drawing the report", quiet):
-        files = write(into, document, forms)
+        files = write(into, document, forms, cases if cases.count else None)
     terminal.show(console, document, into if "html" in forms else None, quiet)
     for file in () if quiet else files:
         console.print(f"report: {file}", highlight=False, soft_wrap=True, markup=False)

@@ -15,9 +15,11 @@ from backproof.cluster import ClusterError
 from backproof.progress import Progress, busy
 from reference import Architecture
 from reports import compare, distinct, in_a_sentence, junit, write_report
+from reports.cases import Cases
 from reports.comparison import Document
 from reports.row import Row
-from reports.store import STRETCH, Store, StoreError
+from reports.schema import StoreError
+from reports.store import STRETCH, Store
 
 if TYPE_CHECKING:
     from backproof.corpus import Replayed
@@ -67,6 +69,7 @@ class Session:
         self.baseline, self.junit_file, self.quiet = baseline, junit_file, quiet
         self.replayed: list[Replayed] = []
         self.document: dict[str, Any] = {}
+        self.cases = Cases()
         self.interrupted = self.unwritten = self.unshrunk = False
         self.mistake: Exception | None = None
         if folder is not None:
@@ -139,7 +142,7 @@ class Session:
             The store is damaged.
         """
         with self.busy("adding it up"):
-            self.document = store.document(Architecture.from_dict, self.replayed)
+            self.document = store.document(Architecture.from_dict, self.replayed, self.cases)
 
     def shrink(self, store: Store) -> None:
         """Find the smallest architectures that fail like the first few failures of different kinds.
@@ -222,7 +225,7 @@ class Session:
         try:
             if self.folder is not None:
                 with self.busy("drawing the report"):
-                    page = write_report(self.folder, document)
+                    page = write_report(self.folder, document, self.cases)
                 if not self.quiet:
                     self.console.print(f"report: {page}", highlight=False, soft_wrap=True, markup=False)
         except OSError as error:

@@ -66,6 +66,8 @@ class Comparison:
         The changes, the gravest first. A regression is what got worse.
     slight
         How many means of digits certainly changed, but by less than :data:`SLIGHT`.
+    means
+        Of all that both have: ``op``, ``kind``, ``dtype`` and the mean digits, ``base`` and ``new``.
     paired
         Whether both runs verified the same architectures, so that each is compared with itself.
     judged
@@ -81,6 +83,7 @@ class Comparison:
     new: list[Change] = field(default_factory=list)
     gone: list[Change] = field(default_factory=list)
     slight: int = 0
+    means: list[dict[str, Any]] = field(default_factory=list)
     paired: bool = False
     judged: bool = False
     notes: list[str] = field(default_factory=list)
@@ -162,6 +165,7 @@ def _compare_digits(found: Comparison, pairs: Mapping[Key, tuple[Document, Docum
     tests = how_many_count([least for (_, least), _ in tested.values()], ALARM / 2)
     for key, (worse, better) in tested.items():
         (before, b_cases), (after, n_cases) = (_mean(sample) for sample in pairs[key])
+        found.means.append(dict(zip(("op", "kind", "dtype"), key)) | {"base": round(before, 3), "new": round(after, 3)})
         chance = min(1.0, 2 * tests * (worse if after < before else better)[0])
         if chance > ALARM:
             continue

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 
 from reports import files
 from reports.badge import badge
+from reports.cases import Cases
 from reports.comparison import Comparison
 from reports.html import write_report
 from reports.junit import junit
@@ -30,8 +31,8 @@ _OF_ONE_FILE: Mapping[str, tuple[str, Callable[[Document], str | bytes]]] = {
     "csv": ("arrays.csv", as_csv),
     "badge": ("badge.svg", badge),
 }
-_OF_SEVERAL: Mapping[str, Callable[[Path, Document], Iterable[Path]]] = {
-    "html": lambda folder, document: [write_report(folder, document)],
+_OF_SEVERAL: Mapping[str, Callable[[Path, Document, Cases | None], Iterable[Path]]] = {
+    "html": lambda folder, document, cases: [write_report(folder, document, cases)],
 }
 SEVERAL = (*_OF_SEVERAL,)
 FORMS = (*SEVERAL, *_OF_ONE_FILE)
@@ -56,8 +57,10 @@ def in_form(document: Document, form: str) -> bytes:
     return _bytes(_OF_ONE_FILE[form][1](document))
 
 
-def write(folder: Path, document: Document, forms: Iterable[str] = ("html",)) -> list[Path]:
+def write(folder: Path, document: Document, forms: Iterable[str] = ("html",), cases: Cases | None = None) -> list[Path]:
     """Write a document into a folder, which is made if it is not there, in these forms.
+
+    The page shows the single architectures, too, if there are ``cases``.
 
     Returns
     -------
@@ -73,12 +76,12 @@ def write(folder: Path, document: Document, forms: Iterable[str] = ("html",)) ->
     wanted = list(forms)
     _check(wanted, FORMS)
     folder.mkdir(parents=True, exist_ok=True)
-    return [path for form in wanted for path in _written(folder, document, form)]
+    return [path for form in wanted for path in _written(folder, document, form, cases)]
 
 
-def _written(folder: Path, document: Document, form: str) -> Iterable[Path]:
+def _written(folder: Path, document: Document, form: str, cases: Cases | None) -> Iterable[Path]:
     if form in _OF_SEVERAL:
-        return _OF_SEVERAL[form](folder, document)
+        return _OF_SEVERAL[form](folder, document, cases)
     path = folder / _OF_ONE_FILE[form][0]
     files.write(path, in_form(document, form))
     return [path]

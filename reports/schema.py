@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from pathlib import Path
+
+
+class StoreError(ValueError):
+    """A store that cannot be read or written; the message is one line, and names the file."""
+
 
 MAGIC = b"SQLite format 3\x00"
 APPLICATION = 0x62707266
@@ -53,3 +59,24 @@ def migrate(database: sqlite3.Connection, version: int = VERSION) -> None:
 def tables(database: sqlite3.Connection) -> list[tuple[str, str, str | None]]:
     """What the file says of its tables: a store of ours says exactly what was created, and has no view or trigger."""
     return database.execute("SELECT type, name, sql FROM sqlite_master ORDER BY type, name").fetchall()
+
+
+def look(path: Path, new: bool) -> None:
+    """Look at the head of the file, before SQLite writes anything beside it."""
+    if new and not path.exists():
+        return
+    with path.open("rb") as opened:
+        head = opened.read(100)
+    if new and not head:
+        return  # whoever made it was killed at once
+    if not head.startswith(MAGIC):
+        raise StoreError(f"{path}: is no store of backproof{'' if head else ': it is empty'}")
+    if int.from_bytes(head[68:72], "big") != APPLICATION:
+        raise StoreError(f"{path}: is an SQLite file, but no store of backproof")
+
+
+def of_version(version: int) -> sqlite3.Connection:
+    """Return an empty store of a version, in memory."""
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    migrate(database, version)
+    return database

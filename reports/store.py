@@ -23,7 +23,7 @@ from reports.coverage import Coverage
 from reports.definition import differences, facts_of, read_definition
 from reports.packing import PACKED, UNPACKED, unpack
 from reports.row import Row, line
-from reports.schema import APPLICATION, MAGIC, VERSION, migrate, tables
+from reports.schema import VERSION, StoreError, look, migrate, of_version, tables
 from reports.summary import KEPT, Summary
 
 PATIENCE = 60.0
@@ -41,10 +41,6 @@ STRETCH = 8
 
 _SHRUNK: Mapping[str, Any] = {"minimal": (dict, type(None)), "reproduction": (str, type(None)), "shrinking": str}
 _NO_SPACE = {"SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC", "SQLITE_IOERR_SHMSIZE", "SQLITE_IOERR_TRUNCATE"}
-
-
-class StoreError(ValueError):
-    """A store that cannot be read or written; the message is one line, and names the file."""
 
 
 class Store:
@@ -81,7 +77,7 @@ class Store:
         self.path, self.lease = path, lease
         self._next, self._run, self._started = 0, 0, time.monotonic()
         if path is not None:
-            _look(path, new=definition is not None)
+            look(path, new=definition is not None)
         with self._told():
             self._database = sqlite3.connect(str(path or ""), timeout=PATIENCE, isolation_level=None)
         try:
@@ -136,7 +132,7 @@ class Store:
         (version,) = self._database.execute("PRAGMA user_version").fetchone()
         if version > VERSION:
             raise StoreError(f"{self.path}: is of version {version}; this backproof reads stores up to {VERSION}")
-        if version and tables(self._database) != tables(_of_version(version)):
+        if version and tables(self._database) != tables(of_version(version)):
             raise StoreError(f"{self.path}: is damaged: its tables are not those of a store of version {version}")
 
     def _defined(self, definition: Mapping[str, Any] | None, examples: int, command: str) -> dict[str, Any]:
@@ -386,26 +382,6 @@ def document(path: Path, check: Callable[[Any], object] = dict, cases: Cases | N
     """Make the document of a store; see :meth:`Store.document`."""
     with Store(path) as store:
         return store.document(check, cases=cases)
-
-
-def _look(path: Path, new: bool) -> None:
-    """Look at the head of the file, before SQLite writes anything beside it."""
-    if new and not path.exists():
-        return
-    with path.open("rb") as opened:
-        head = opened.read(100)
-    if new and not head:
-        return  # whoever made it was killed at once
-    if not head.startswith(MAGIC):
-        raise StoreError(f"{path}: is no store of backproof{'' if head else ': it is empty'}")
-    if int.from_bytes(head[68:72], "big") != APPLICATION:
-        raise StoreError(f"{path}: is an SQLite file, but no store of backproof")
-
-
-def _of_version(version: int) -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    migrate(database, version)
-    return database
 
 
 def _alive(host: str, process: int, until: float) -> bool:

@@ -178,7 +178,10 @@ class Summary:
 
     def _fail(self, agreement: Agreement, file: str = "") -> None:
         wrong = agreement.disagreements
-        drawn = sorted(wrong, key=lambda t: (not t.errors, t.node != agreement.culprit))[:DRAWN]
+        drawn: dict[str, TensorAgreement] = {}
+        for tensor in sorted(wrong, key=lambda t: t.node != agreement.culprit):
+            if tensor.errors:  # nearly the same whoever the witness is, so each array is drawn once
+                drawn.setdefault(tensor.label, tensor)
         self.failed += 1
         self.crashed += agreement.failure is not None
         if len(self.failures) < KEPT:
@@ -196,7 +199,7 @@ class Summary:
                     "tensors": [_shown(tensor) for tensor in wrong[:20]],
                     "errors": [
                         {"tensor": t.label, "against": t.against, "shape": list(t.shape), "errors": list(t.errors)}
-                        for t in drawn
+                        for t in [*drawn.values()][:DRAWN]
                     ],
                     "corpus": file,
                     # Filled in by whoever shrinks it: the smallest architecture that still fails, a program

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, is_hypothesis_test, settings
 
 from backproof.campaign import one_thread
+from tests.page import CHROMIUM, WITHOUT_BROWSER
 
 one_thread()  # pytest-xdist fills the cores already, and the arrays are small
 
@@ -26,3 +27,8 @@ settings.load_profile("quick")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run examples before properties: what is wrong fails within a second."""
     items.sort(key=lambda item: isinstance(item, pytest.Function) and is_hypothesis_test(item.obj))
+
+
+def pytest_report_header() -> str:
+    """Say where the report's page is looked at."""
+    return f"the report's page is tested in {CHROMIUM}" if CHROMIUM else f"no browser: {WITHOUT_BROWSER}"

@@ -7,7 +7,8 @@ from random import Random
 from backproof import NumPyImplementation, random_architecture
 from backproof.campaign import Campaign, agreements
 from reference import Architecture, ArchitectureError, Twin
-from reports.store import Store, StoreError, document
+from reports.schema import StoreError
+from reports.store import Store, document
 
 from .mutation import damaged_bytes, mutated
 from .watching import Caught, watched

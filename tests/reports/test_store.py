@@ -22,8 +22,8 @@ from reports import Agreement, Coverage, Summary, write_report
 from reports.html import render
 from reports.packing import UNPACKED, pack, unpack
 from reports.row import Row
-from reports.schema import MIGRATIONS, VERSION, migrate, tables
-from reports.store import STRETCH, Store, StoreError, document
+from reports.schema import MIGRATIONS, VERSION, StoreError, migrate, tables
+from reports.store import STRETCH, Store, document
 
 CAMPAIGN = Campaign(layers=("Linear", "ReLU"), examples=12)
 EXAMPLES = [CAMPAIGN.example(number) for number in range(CAMPAIGN.examples)]
