@@ -327,8 +327,9 @@ def layers() -> None:
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Draws them.")
 @click.option("--steps", type=click.IntRange(1, 10**6), default=50, show_default=True, help="Steps of a training.")
 @click.option("--optimizers", "names", type=CommaSeparated(), help="Only these, for example SGD,Adam.")
+@click.option("--figure", type=click.Path(path_type=Path), help="Draw the digits over the steps here, as SVG.")
 @no_color_option
-def optimizers(examples: int, seed: int, steps: int, names: tuple[str, ...] | None) -> None:
+def optimizers(examples: int, seed: int, steps: int, names: tuple[str, ...] | None, figure: Path | None) -> None:
     """Train random networks with every optimizer, beside torch.optim's."""
     with mistakes():
         from backproof.campaign import one_thread
@@ -338,7 +339,7 @@ def optimizers(examples: int, seed: int, steps: int, names: tuple[str, ...] | No
 
         found = checked(names)
         one_thread()
-        agree = verify(console(), found, examples, seed, steps)
+        agree = verify(console(), found, examples, seed, steps, figure)
     sys.exit(AGREE if agree else DISAGREE)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 
 from rich.console import Console
@@ -10,6 +11,9 @@ from rich.markup import escape
 
 from backproof.recipes import optimizers
 from backproof.trajectories import Trajectory, trajectory
+from reports import files
+from reports.figures.drawing import standalone
+from reports.figures.training import training
 
 VERDICTS = ("agree", "inconclusive", "disagree")
 
@@ -33,8 +37,19 @@ def checked(names: Sequence[str] | None) -> list[str]:
     return list(names or known)
 
 
-def verify(console: Console, names: Sequence[str], examples: int, seed: int, steps: int) -> bool:
-    """Train with each optimizer, show a line for each as soon as it is known, and return whether none disagrees."""
+def verify(
+    console: Console, names: Sequence[str], examples: int, seed: int, steps: int, figure: Path | None = None
+) -> bool:
+    """Train with each optimizer, show a line for each as soon as it is known, and return whether none disagrees.
+
+    A ``figure`` of the digits over the steps is written as SVG.
+
+    Raises
+    ------
+    OSError
+        It cannot be written.
+    """
+    courses: dict[str, dict[str, list[tuple[float, ...]]]] = {}
     marks = [step for step in (1, 10, 50) if step < steps] + [steps]
     columns = [*map(str, marks), "min"]
     width = len(columns) * 5 - 1
@@ -49,7 +64,8 @@ def verify(console: Console, names: Sequence[str], examples: int, seed: int, ste
         wrong += [(example, t) for example, t in enumerate(found) if t.verdict == "disagree"]
         counts = {verdict: sum(t.verdict == verdict for t in found) for verdict in VERDICTS}
         tallies = {verdict: tallies[verdict] + counts[verdict] for verdict in VERDICTS}
-        same, own = (_digits(courses, marks) for courses in ([t.same for t in found], [t.own for t in found]))
+        courses[name] = {"same gradients": [t.same for t in found], "own gradients": [t.own for t in found]}
+        same, own = (_digits(lot, marks) for lot in courses[name].values())
         kept = median(t.kept[-1] for t in found)
         verdicts = f"{counts['agree']:>5} {counts['inconclusive']:>4} {counts['disagree']:>4}"
         console.print(f"{name:10} {same}  {own}  {kept:>7.1f} {verdicts}", highlight=False)
@@ -70,6 +86,9 @@ def verify(console: Console, names: Sequence[str], examples: int, seed: int, ste
         f"{tallies['inconclusive']} rounding alone leaves no digit, from some step on.",
         highlight=False,
     )
+    if figure is not None:
+        files.write(figure, standalone(training(courses)).encode())
+        console.print(f"figure: {figure}", highlight=False, soft_wrap=True, markup=False)
     return not wrong
 
 

@@ -309,7 +309,7 @@ def our_path(training: Trajectory, look: Look) -> Path:
 
 @_float64()
 def their_path(training: Trajectory, look: Look, disturb: Disturb = lambda array: array) -> Path:
-    """Train with torch's; parameters and gradients may be disturbed at every step."""
+    """Train with torch's; parameters, gradients and what the optimizer remembers may be disturbed at every step."""
     network, recipe = training.network, training.recipe
     tensors = {name: torch.tensor(disturb(network.start[name]), requires_grad=True) for name in network.trained}
     first = recipe.groups[0][1]
@@ -342,10 +342,19 @@ def their_path(training: Trajectory, look: Look, disturb: Disturb = lambda array
         if scheduler is not None:
             scheduler.step()
         with torch.no_grad():
-            for tensor in tensors.values():
+            for tensor in (*tensors.values(), *_remembered(optimizer, recipe.op)):
                 tensor.copy_(torch.tensor(disturb(tensor.numpy())))
         path.append(_arrays(tensors))
     return path
+
+
+def _remembered(optimizer: Any, op: str) -> list[torch.Tensor]:
+    """Return what is rounded in every step, too: two averages may cancel, as those of a centred RMSprop do.
+
+    LBFGS remembers where it has been, which has to fit together.
+    """
+    kept = [memory for state in optimizer.state.values() for name, memory in state.items() if name != "step"]
+    return [] if op == "LBFGS" else [m for m in kept if torch.is_tensor(m) and m.is_floating_point()]
 
 
 def _arrays(tensors: Mapping[str, torch.Tensor]) -> Named:

@@ -1,6 +1,7 @@
 """Trajectories: right optimizers agree, and what people get wrong in them is seen within a few steps."""
 
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -20,6 +21,11 @@ def test_ours_agree_with_torchs(op):
     assert found.verdict != "disagree"
     assert (len(found.same), len(found.own), len(found.kept)) == (STEPS, STEPS, STEPS)
     assert found.same[0] > 13
+
+
+def test_averages_that_cancel_are_rounded_each_on_its_own():
+    """The variance of a centred RMSprop: gradients that hardly change leave nothing of it but rounding."""
+    assert trajectory("RMSprop", 2, 50).verdict == "agree"
 
 
 class NoBiasCorrection(optim.Adam):
@@ -243,6 +249,23 @@ def test_the_command_names_what_disagrees(monkeypatch):
     assert done.exit_code == 1
     assert "AdamW disagrees in training" in done.output
     assert "weight_decay=" in done.output
+
+
+def test_the_digits_over_the_steps_are_drawn(tmp_path):
+    figure = tmp_path / "training.svg"
+    assert run("--optimizers", "SGD,Adam", "--examples", "2", "--steps", "3", "--figure", str(figure)).exit_code == 0
+    svg = ElementTree.parse(figure).getroot()
+    words = [text.text for text in svg.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"SGD", "Adam", "same gradients", "own gradients"} <= {*words}
+    curves = [path for path in svg.iter("{http://www.w3.org/2000/svg}path") if "curve" in path.get("class")]
+    assert len(curves) == 2 * 2 * 2
+    assert all(path.get("d").count("L") == 2 for path in curves)
+
+
+def test_a_figure_that_cannot_be_written_is_one_line(tmp_path):
+    done = run("--optimizers", "SGD", "--examples", "1", "--steps", "2", "--figure", str(tmp_path / "no" / "a.svg"))
+    assert done.exit_code == 2
+    assert "No such file or directory" in done.output
 
 
 def test_an_unknown_optimizer_is_named():
