@@ -341,7 +341,7 @@ def test_the_command_line_compares_it_and_says_so(tmp_path: Path, monkeypatch: p
     against = json.loads(Path("n.json").read_text())["against"]
     assert against[ALONE]["agree"] > 0
     assert against[ALONE]["worst_digits"] > 12
-    assert "Does each node" in Path("backproof-report/index.html").read_text(encoding="utf-8")
+    assert "double backward" in Path("backproof-report/index.html").read_text(encoding="utf-8")
     Path("a.json").write_text(TANH.to_json())
     again = CliRunner().invoke(main, ("replay", "a.json", "--second-order", "--dtype", "float64"))
     assert (again.exit_code, "second derivatives:" in again.stdout) == (0, True)
