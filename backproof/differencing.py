@@ -41,6 +41,8 @@ HOEFFDING = 8.0
 
 HIDDEN = 128.0
 """The first step of a difference is 1/128 of its argument: so many units in a slope are one of rounding in a value."""
+HIDDEN_STILL = 2.0**24
+"""The second step of a difference is 2^-24 of its argument; what cancelled in a value may hide any slope below that."""
 
 
 class Claim(NamedTuple):
@@ -303,7 +305,9 @@ def _by_complex_steps(
         return None
     check = finite_difference(forward.all_moving(directions), np.zeros(1), [np.ones(1)], expected=[claimed])
     # What a forward rounds on the way, in units of its inputs, need not show in a result that is constant but for it.
-    hidden = HIDDEN * EPS * sum(float(np.abs(c).sum()) for c in forward.cotangents.values())
+    # Where nothing moves at all, that is said of the smallest step.
+    units = HIDDEN if check.size.any() else HIDDEN_STILL
+    hidden = units * EPS * sum(float(np.abs(c).sum()) for c in forward.cotangents.values())
     bound += float(check.bound[0]) + hidden
     excluded = claimed < check.lower[0] - bound or claimed > check.upper[0] + bound
     # Where kinks follow one another, what autograd takes need not lie between the one-sided derivatives: relu(x) -
