@@ -306,8 +306,8 @@ def _by_complex_steps(
     check = finite_difference(forward.all_moving(directions), np.zeros(1), [np.ones(1)], expected=[claimed])
     # What a forward rounds on the way, in units of its inputs, need not show in a result that is constant but for it.
     # Where nothing moves at all, that is said of the smallest step.
-    units = HIDDEN if check.size.any() else HIDDEN_STILL
-    hidden = units * EPS * sum(float(np.abs(c).sum()) for c in forward.cotangents.values())
+    roundings = HIDDEN if check.size.any() else HIDDEN_STILL
+    hidden = roundings * EPS * sum(float(np.abs(c).sum()) for c in forward.cotangents.values())
     bound += float(check.bound[0]) + hidden
     excluded = claimed < check.lower[0] - bound or claimed > check.upper[0] + bound
     # Where kinks follow one another, what autograd takes need not lie between the one-sided derivatives: relu(x) -

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
-from reports.figures.drawing import canvas, hue, line, text
+from reports.figures.drawing import canvas, hue, line, square, text
 from reports.samples import MOST_DIGITS
 
 LEFT, TOP, SIDE, BOTTOM = 60.0, 34.0, 420.0, 46.0
@@ -23,16 +23,8 @@ def change(document: Mapping[str, Any]) -> Element | None:
     said = f"{len(means):,} means: {len(worse):,} got worse, {len(better):,} better."
     svg = canvas("change", LEFT + SIDE + 20, TOP + SIDE + BOTTOM + 18, "Mean digits before and now", said)
     digit = SIDE / MOST_DIGITS
-    for tick in range(0, MOST_DIGITS + 1, 4):
-        x, y = LEFT + tick * digit, TOP + SIDE - tick * digit
-        line(svg, [(x, TOP), (x, TOP + SIDE)], "grid")
-        line(svg, [(LEFT, y), (LEFT + SIDE, y)], "grid")
-        text(svg, x, TOP + SIDE + 16, str(tick), "quiet", "middle")
-        text(svg, LEFT - 6, y + 4, str(tick), "quiet", "end")
+    square(svg, LEFT, TOP, SIDE, "mean digits before", "now")
     line(svg, [(LEFT, TOP + SIDE), (LEFT + SIDE, TOP)], "axis")
-    text(svg, LEFT + SIDE / 2, TOP + SIDE + 36, "mean digits before", "quiet", "middle")
-    turned = text(svg, 0, 0, "now", "quiet", "middle")
-    turned.set("transform", f"translate({LEFT - 34:.0f} {TOP + SIDE / 2:.0f}) rotate(-90)")
     text(svg, LEFT, 20, f"{said} Below the line: fewer digits than before.", "quiet")
     for entry in means:
         key = entry["op"], entry["kind"], entry["dtype"]

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from reports.samples import MOST_DIGITS
+
 STYLE = Path(__file__).parent / "figure.css"
 """Colours and letters, for light and dark: part of the page, and of every file."""
 
@@ -75,6 +77,20 @@ def line(parent: Element, points: Iterable[tuple[float, float]], look: str) -> E
     """Draw a line through points."""
     way = "L".join(f"{_short(x)} {_short(y)}" for x, y in points)
     return _part(parent, "path", look, d=f"M{way}")
+
+
+def square(parent: Element, left: float, top: float, side: float, across: str, up: str) -> None:
+    """Draw the axes of a square over digits on both, with a grid."""
+    digit = side / MOST_DIGITS
+    for tick in range(0, MOST_DIGITS + 1, 4):
+        x, y = left + tick * digit, top + side - tick * digit
+        line(parent, [(x, top), (x, top + side)], "grid")
+        line(parent, [(left, y), (left + side, y)], "grid")
+        text(parent, x, top + side + 16, str(tick), "quiet", "middle")
+        text(parent, left - 6, y + 4, str(tick), "quiet", "end")
+    text(parent, left + side / 2, top + side + 36, across, "quiet", "middle")
+    turned = text(parent, 0, 0, up, "quiet", "middle")
+    turned.set("transform", f"translate({_short(left - 34)} {_short(top + side / 2)}) rotate(-90)")
 
 
 def link(parent: Element, target: str) -> Element:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement
 
-from reports.figures.drawing import canvas, hue, line, text
+from reports.figures.drawing import canvas, hue, line, square, text
 from reports.samples import ALONE, MOST_DIGITS, PER_DIGIT, THOUSANDTHS
 
 LEFT, TOP, BOTTOM = 56.0, 34.0, 46.0
@@ -47,7 +47,7 @@ def three_way(document: Mapping[str, Any]) -> Element | None:
 def _square(svg: Element, left: float, index: int, dtype: str, places: Sequence[Sequence[int]]) -> None:
     digit = SIDE / MOST_DIGITS
     text(svg, left, 20, dtype)
-    _axes(svg, left, digit, "digits with autograd", "with differences")
+    square(svg, left, TOP, SIDE, "digits with autograd", "with differences")
     most = max(1, *(place[2] for place in places))
     for x, y, count, known, total in places:
         across, up = left + (x + 0.5) * digit / PER_DIGIT, TOP + SIDE - (y + 0.5) * digit / PER_DIGIT
@@ -61,18 +61,6 @@ def _square(svg: Element, left: float, index: int, dtype: str, places: Sequence[
             f"{dtype}: {count:,} architectures, {x / PER_DIGIT:g} digits with autograd, "
             f"{y / PER_DIGIT:g} with differences{own}"
         )
-
-
-def _axes(svg: Element, left: float, digit: float, across: str, up: str) -> None:
-    for tick in range(0, MOST_DIGITS + 1, 4):
-        x, y = left + tick * digit, TOP + SIDE - tick * digit
-        line(svg, [(x, TOP), (x, TOP + SIDE)], "grid")
-        line(svg, [(left, y), (left + SIDE, y)], "grid")
-        text(svg, x, TOP + SIDE + 16, str(tick), "quiet", "middle")
-        text(svg, left - 6, y + 4, str(tick), "quiet", "end")
-    text(svg, left + SIDE / 2, TOP + SIDE + 36, across, "quiet", "middle")
-    turned = text(svg, 0, 0, up, "quiet", "middle")
-    turned.set("transform", f"translate({left - 32:.0f} {TOP + SIDE / 2:.0f}) rotate(-90)")
 
 
 def sensitivity(document: Mapping[str, Any]) -> Element | None:
