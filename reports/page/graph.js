@@ -76,7 +76,12 @@ function graph(architecture, shapes, told) {
     }
   });
   const svg = make("svg", { class: "figure graph", role: "group", "aria-label": "The architecture as a graph", width, height });
-  for (const { reference, way } of ways) svg.append(edge(way, at, isPoint), ...edgeLabel(way, at, isPoint, shapes[reference]));
+  const shapesTold = new Set();
+  for (const { reference, way } of ways) {
+    svg.append(edge(way, at, isPoint));
+    if (!shapesTold.has(reference)) svg.append(...edgeLabel(way, at, isPoint, shapes[reference]));
+    shapesTold.add(reference);
+  }
   for (const node of architecture.nodes) if (at.has(node.shares)) svg.append(tie(at.get(node.name), at.get(node.shares)));
   for (const input of architecture.inputs) svg.append(box(at.get(input.name), "input", input.name, shapeText(input.shape), told(input.name)));
   for (const node of architecture.nodes) svg.append(box(at.get(node.name), "", node.op, node.name, told(node.name)));
@@ -88,10 +93,10 @@ function edge(way, at, isPoint) {
   for (let i = 1; i < way.length; i++) {
     const from = at.get(way[i - 1]);
     const to = at.get(way[i]);
-    const start = from.y + (isPoint(way[i - 1]) ? 0 : BOX.height);
+    const start = from.y + BOX.height;
     const middle = (start + to.y) / 2;
     path += `${i === 1 ? `M${from.x} ${start}` : ""}C${from.x} ${middle} ${to.x} ${middle} ${to.x} ${to.y}`;
-    if (isPoint(way[i])) path += `L${to.x} ${to.y}`;
+    if (isPoint(way[i])) path += `L${to.x} ${to.y + BOX.height}`; // beside the boxes of its layer
   }
   return make("path", { class: "edge", d: path });
 }
