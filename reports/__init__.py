@@ -4,6 +4,7 @@ PYTEST_DONT_REWRITE: pytest, which has a plugin here, would else warn where this
 """
 
 from reports.agreement import Agreement, DisagreementError, TensorAgreement, measure
+from reports.cases import Cases
 from reports.comparison import Change, Comparison, check_comparable, compare, in_a_sentence
 from reports.coverage import Coverage, Facts, in_brief
 from reports.diagnosis import Suspect, diagnose, most_telling
@@ -16,6 +17,7 @@ from reports.summary import Summary, distinct, in_words, sentence
 
 __all__ = [
     "Agreement",
+    "Cases",
     "Change",
     "Comparison",
     "Coverage",

@@ -78,7 +78,7 @@ class TensorAgreement:
         ``-log10(largest bound / scale)``: an error from there on is caught in every entry; to a tenth of a digit.
     shape, errors
         Of one that disagrees: its shape, and ``got - want`` at every entry, the real part of complex ones; None where
-        that is not finite. Beyond :data:`ERRORS` entries, the largest of every stretch of the flattened array.
+        that is not finite. Beyond 1,024 entries, the largest of every stretch of the flattened array.
     """
 
     node: str
