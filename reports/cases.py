@@ -28,7 +28,7 @@ COMPARED = ("autograd", ALONE)
 class Cases:
     """Gathers architectures one at a time, in memory that is bounded.
 
-    Of the first :data:`WHOLE_CASES` everything is kept; of later ones, if they disagree, have an inconclusive array, or
+    Of the first 1,000 everything is kept; of later ones, if they disagree, have an inconclusive array, or
     have the fewest digits of an op in a dtype so far.
     """
 
