@@ -12,6 +12,7 @@ from backproof.implementations import Completed, Verifiable, load
 from reference import Architecture, Node, Reference, Tensor, Twin, Values, draw_values, with_imaginary_parts
 from reference.run import Array, is_numeric
 from reference.values import complex_of, representable
+from reports.precision import in_short
 
 
 class Unsupported(ValueError):
@@ -137,4 +138,4 @@ def _in_brief(array: Array | None) -> tuple[float | None, ...]:
     numbers = np.abs(array) if array.dtype.kind == "c" else array.astype(np.float64)
     with np.errstate(all="ignore"):
         found = numbers.min(), numbers.max(), np.sqrt(np.square(numbers).mean())
-    return tuple(float(f"{x:.3g}") if np.isfinite(x) else None for x in found)
+    return tuple(in_short(float(x)) for x in found)

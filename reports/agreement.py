@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from reports.precision import precision, unit_in_the_last_place
+from reports.precision import in_short, precision, unit_in_the_last_place
 
 Array: TypeAlias = NDArray[Any]
 Verdict: TypeAlias = Literal["agree", "disagree", "inconclusive"]
@@ -393,4 +393,4 @@ def _largest(errors: Array) -> tuple[float | None, ...]:
     if flat.size > ERRORS:
         stretches = np.array_split(flat, ERRORS)
         flat = np.array([stretch[np.argmax(np.abs(stretch))] for stretch in stretches])
-    return tuple(float(f"{error:.3g}") if isfinite(error) else None for error in flat.tolist())
+    return tuple(map(in_short, flat.tolist()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,3 +38,9 @@ def unit_in_the_last_place(values: NDArray[Any], dtype: str) -> NDArray[Any]:
     limits = np.finfo(np.float32 if dtype == BFLOAT16 else dtype)
     units = np.spacing(np.maximum(np.abs(values), float(limits.smallest_normal)).astype(limits.dtype))
     return np.asarray(units.astype(np.float64) * (HALVED if dtype == BFLOAT16 else 1.0))
+
+
+def in_short(number: float) -> float | None:
+    """Return a number to three digits; None if that is not finite, as it is beside the largest one."""
+    rounded = float(f"{number:.3g}")
+    return rounded if isfinite(rounded) else None

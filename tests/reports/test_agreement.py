@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from reports import Agreement, DisagreementError, TensorAgreement, measure
+from reports.packing import pack, unpack
 
 NAMES = {"node": "linear1", "op": "Linear", "kind": "parameter", "name": "weight", "against": "autograd"}
 inf, nan = float("inf"), float("nan")
@@ -162,3 +163,14 @@ def test_the_error_says_what_one_wants_to_read():
         "got nan, wanted 1.0",
     ):
         assert part in text
+
+
+def test_errors_beside_the_largest_number_can_be_kept_and_read_again():
+    """1.797e308 to three digits is 1.80e308, which no float64 holds."""
+    want = np.array([0.0, 1.0, 0.0])
+    got = np.array([np.finfo(np.float64).max, 1.25, np.nan])
+    tensor = measure(got, want, bound=0.1, scale=1.0, dtype="float64", **NAMES)
+    assert tensor.errors == (None, 0.25, None)
+    assert TensorAgreement.from_dict(json.loads(json.dumps(tensor.to_dict()))).errors == tensor.errors
+    (read,) = unpack(pack([agreement(tensors=(tensor,))]))
+    assert read.tensors[0].errors == tensor.errors
