@@ -40,6 +40,9 @@ ROUNDS = 4096
 LIMIT = 4 << 30
 """Bytes by which the data of a process may grow; beyond them its allocations fail, and the machine is spared."""
 
+STATISTICS = Path("/proc/self/statm")
+"""Where Linux says how many pages of memory a process has."""
+
 GROWN = 1 << 30
 """Bytes of growth that are worth a remark, and a fresh process."""
 
@@ -355,15 +358,16 @@ def _end_with_parent() -> None:
 
 def _limit_memory() -> None:
     """Let allocations fail beyond a limit: a MemoryError is the implementation's, a full machine is everybody's."""
-    statistics = Path("/proc/self/statm")
-    if statistics.exists():  # elsewhere the growth is only told
-        data = int(statistics.read_text().split()[5]) * resource.getpagesize()
+    if STATISTICS.exists():  # elsewhere the growth is only told
+        data = int(STATISTICS.read_text().split()[5]) * resource.getpagesize()
         _, hard = resource.getrlimit(resource.RLIMIT_DATA)
         resource.setrlimit(resource.RLIMIT_DATA, (data + LIMIT, hard))
 
 
 def _size() -> int:
-    """Bytes of memory, at most, that the process has had."""
+    """Bytes of memory that the process has now; where nobody says so, at most that it has had."""
+    if STATISTICS.exists():  # one large architecture, given back, is no leak
+        return int(STATISTICS.read_text().split()[1]) * resource.getpagesize()
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 

@@ -105,6 +105,16 @@ def grow(kept: int) -> int:
     return os.getpid()
 
 
+def give_back(taken: int) -> int:
+    return sum(bytes(bytearray(taken))[:1])
+
+
+def test_what_is_given_back_is_no_leak(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backproof.isolation.GROWN", 50 << 20)
+    with Pool(1, one_thread, 60.0) as pool:
+        assert not any(outcome.notes for outcome in pool.outcomes(give_back, [[1, 200 << 20, 1]]))
+
+
 def test_what_leaks_is_told_and_gets_a_fresh_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backproof.isolation.GROWN", 50 << 20)
     with Pool(1, one_thread, 60.0) as pool:
