@@ -368,7 +368,7 @@ def sentence(document: Mapping[str, Any]) -> str:
     count, name = document["architectures"], document["implementation"]
     against = document["against"]
     alone = bool(against) and not any(pair.startswith("autograd") for pair in against)
-    networks = f"{count} {'check' if alone else 'random architecture'}{'' if count == 1 else 's'}"
+    networks = f"{count:,} {'check' if alone else 'random architecture'}{'' if count == 1 else 's'}"
     saved = len({result["digest"] for result in document["corpus"]} - {""})
     if saved:
         networks += f" and {saved} saved one{'' if saved == 1 else 's'}"

@@ -19,11 +19,15 @@ SLOW = [
     HealthCheck.large_base_example,
 ]
 
-settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True, suppress_health_check=SLOW)
-settings.register_profile("deep", max_examples=500, deadline=None, suppress_health_check=SLOW)
+settings.register_profile("quick", max_examples=20, deadline=None, derandomize=True, suppress_health_check=SLOW)
+settings.register_profile("deep", max_examples=400, deadline=None, suppress_health_check=SLOW)
 # A mutant is killed by the first failure: nobody reads the smallest one.
 settings.register_profile(
-    "mutants", settings.get_profile("quick"), phases=[Phase.explicit, Phase.generate], report_multiple_bugs=False
+    "mutants",
+    settings.get_profile("quick"),
+    max_examples=25,
+    phases=[Phase.explicit, Phase.generate],
+    report_multiple_bugs=False,
 )
 settings.load_profile("quick")
 
