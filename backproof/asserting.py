@@ -19,6 +19,7 @@ from backproof.verification import Verification
 from backproof.witnesses import Unsupported
 from reference import Architecture, Reference, Twin, draw_values
 from reports import DisagreementError, Summary, distinct
+from reports.scope import never_drawn
 
 
 class Work(NamedTuple):
@@ -105,7 +106,7 @@ def verify_each(asked: Work, hear: Callable[[dict[str, Any]], None]) -> Summary:
         raise Unsupported(f"{implementation.name} does not support {', '.join(sorted(unsupported)) or 'anything'}")
     if summary.failed:
         raise DisagreementError(terminal.in_text(document))
-    if never := terminal.never_drawn(document | {"chosen": chosen}):
+    if never := never_drawn(document | {"chosen": chosen}):
         seen = f"in none of the {summary.architectures} architectures that {implementation.name} was verified on"
         hint = "take more examples, or these layers alone, or see whether supports() or takes() refuses all of them"
         raise Unsupported(f"NOT VERIFIED: {', '.join(never)}: {seen}: {hint}")

@@ -19,6 +19,7 @@ from reports.cases import Cases
 from reports.comparison import Document
 from reports.row import Row
 from reports.schema import StoreError
+from reports.scope import never_drawn
 from reports.store import STRETCH, Store
 
 if TYPE_CHECKING:
@@ -193,7 +194,7 @@ class Session:
             return DISAGREE
         if self.interrupted:
             return INTERRUPTED
-        return USAGE if self.unwritten or terminal.never_drawn(document) else AGREE
+        return USAGE if self.unwritten or never_drawn(document) else AGREE
 
     def _compare(self, document: dict[str, Any]) -> bool:
         """Compare with the baseline, if there is one: whether anything got worse."""

@@ -18,6 +18,8 @@ from backproof.drawing import drawn
 from reference.ops import STRUCTURAL
 from reports import distinct, in_brief, in_words, minimal_file, sentence
 from reports.agreement import SECOND_ORDER
+from reports.characters import printable
+from reports.scope import never_drawn
 
 SHOWN = 5
 """Failures shown in full, of different kinds; the report has them all."""
@@ -43,7 +45,7 @@ def console(stderr: bool = False) -> Console:
 
 def plain(text: str, most: int = LONG) -> str:
     """Show a stranger's text as text, on one line: markup escaped, what is not printable replaced, cut."""
-    return escape("".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:most]))
+    return escape(printable(text[:most]))
 
 
 def show(console: Console, document: Mapping[str, Any], folder: Path | None, quiet: bool = False) -> None:
@@ -94,12 +96,6 @@ def show(console: Console, document: Mapping[str, Any], folder: Path | None, qui
 def _verdict(document: Mapping[str, Any]) -> str:
     colour = "red" if document["failed"] else "green" if document["architectures"] else "yellow"
     return f"[{colour}]{plain(sentence(document))}[/]"
-
-
-def never_drawn(document: Mapping[str, Any]) -> list[str]:
-    """Return the layers that were asked for by name, and stand in no architecture: of them nothing is known."""
-    drawn = {row["op"] for row in document["layers"] if row["cases"]}
-    return [op for op in document.get("chosen") or () if op not in drawn]
 
 
 def _corpus_in_words(corpus: Sequence[Mapping[str, Any]]) -> str:

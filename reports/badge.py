@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
+from reports.characters import printable
 from reports.summary import sentence
 
 GREEN, RED, YELLOW = "#2d7d32", "#c62828", "#8a6100"
@@ -44,7 +45,7 @@ def badge(document: Mapping[str, Any]) -> str:
         subject=SUBJECT,
         result=escape(result),
         label=escape(f"{SUBJECT}: {result}"),
-        title=escape(_printable(sentence(document))),
+        title=escape(printable(sentence(document))),
     )
 
 
@@ -58,7 +59,3 @@ def verdict(document: Mapping[str, Any]) -> tuple[str, str]:
     least = next((digits for digits in document["worst_digits"].values() if digits is not None), None)
     digits = "agree" if least is None else f"{least:.1f} digits"
     return (f"{digits}, interrupted", YELLOW) if document.get("interrupted") else (digits, GREEN)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

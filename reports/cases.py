@@ -9,6 +9,7 @@ from typing import Any
 
 from reports.agreement import Agreement
 from reports.packing import pack
+from reports.row import verdict
 from reports.samples import ALONE
 
 LINES = 100_000
@@ -58,13 +59,15 @@ class Cases:
             self.whole[digest] = base64.b64encode(pack(agreements)).decode()
 
     def _has_least(self, agreements: Sequence[Agreement]) -> bool:
-        before = dict(self._least)
+        found = False
         for agreement in agreements:
             for tensor in agreement.tensors:
                 if tensor.op and tensor.digits is not None and tensor.against in COMPARED and tensor.verdict == "agree":
-                    key, found = (tensor.op, agreement.dtype), (tensor.digits, agreement.digest[:12])
-                    self._least[key] = min(self._least.get(key, found), found, key=lambda least: least[0])
-        return self._least != before
+                    key = tensor.op, agreement.dtype
+                    if key not in self._least or tensor.digits < self._least[key][0]:
+                        self._least[key] = tensor.digits, agreement.digest[:12]
+                        found = True
+        return found
 
     def document(self) -> dict[str, Any]:
         """Return plain JSON: lines of all, the packed agreements of some, and who has the fewest digits of each op."""
@@ -81,8 +84,6 @@ class Cases:
 
 def _line(agreements: Sequence[Agreement]) -> list[Any]:
     """Return the verdict, how many arrays are inconclusive, the seconds, and the fewest digits by dtype and witness."""
-    failed = any(a.failure is not None for a in agreements)
-    verdict = "failed" if failed else "agree" if all(a.agrees for a in agreements) else "disagree"
     unsure = sum(t.verdict == "inconclusive" for a in agreements for t in a.tensors)
     least = []
     for agreement in agreements:
@@ -90,4 +91,4 @@ def _line(agreements: Sequence[Agreement]) -> list[Any]:
             counted = (t for t in agreement.tensors if t.against in pairs and t.verdict != "inconclusive")
             digits = [t.digits for t in counted if t.digits is not None]
             least.append(round(min(digits), 1) if digits else None)
-    return [verdict, unsure, round(sum(a.seconds for a in agreements), 3), least]
+    return [verdict(agreements), unsure, round(sum(a.seconds for a in agreements), 3), least]

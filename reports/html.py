@@ -16,7 +16,6 @@ from reports.coverage import in_brief
 from reports.figures import FIGURES
 from reports.figures.digits import strip
 from reports.figures.drawing import STYLE, inline
-from reports.figures.witnesses import QUESTIONS
 from reports.scope import not_checked
 from reports.summary import in_words, sentence
 
@@ -91,7 +90,6 @@ def render(document: Mapping[str, Any], cases: Cases | None = None) -> str:
         figures={name: inline(figure) for name, figure in drawn.items() if figure is not None},
         strip=lambda row: "" if (drawn := strip(row, list(document["dtypes"]))) is None else inline(drawn),
         not_checked=not_checked(document),
-        questions=QUESTIONS,
         failure_file=failure_file,
         minimal_file=minimal_file,
         in_words=in_words,

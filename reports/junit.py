@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from reports.characters import for_xml
 from reports.samples import WHOLE
 from reports.summary import sentence
-
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that no XML 1.0 document may hold, not even escaped (https://www.w3.org/TR/xml/#charsets)."""
 
 SHOWN = 5
 """Failures of one test case that are told in full."""
@@ -23,10 +20,10 @@ def junit(document: Mapping[str, Any]) -> bytes:
     An op that is to blame for a disagreement in a dtype is a failure there, one that crashed an error, and what was
     not verified is skipped, with the reason. What got worse than the baseline is a failure, too.
     """
-    suite = Element("testsuite", name=_text(f"backproof {document['implementation']}"))
+    suite = Element("testsuite", name=for_xml(f"backproof {document['implementation']}"))
     properties = SubElement(suite, "properties")
     for name, value in _properties(document):
-        SubElement(properties, "property", name=_text(name), value=_text(value))
+        SubElement(properties, "property", name=for_xml(name), value=for_xml(value))
     for case in (*_ops(document), *_not_verified(document), *_corpus(document), *_regressions(document)):
         suite.append(case)
     counts = {
@@ -53,7 +50,7 @@ def _properties(document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _case(document: Mapping[str, Any], group: str, name: str) -> Element:
-    return Element("testcase", classname=_text(f"backproof.{document['implementation']}.{group}"), name=_text(name))
+    return Element("testcase", classname=for_xml(f"backproof.{document['implementation']}.{group}"), name=for_xml(name))
 
 
 def _ops(document: Mapping[str, Any]) -> Iterator[Element]:
@@ -70,7 +67,7 @@ def _ops(document: Mapping[str, Any]) -> Iterator[Element]:
             if failed:
                 _add_failures(case, blamed, failed, crashed)
             elif row["op"] in document["refused"] and not sum(found["agree"] for found in arrays):
-                SubElement(case, "skipped", message=_text(f"PyTorch refuses it: {document['refused'][row['op']]}"))
+                SubElement(case, "skipped", message=for_xml(f"PyTorch refuses it: {document['refused'][row['op']]}"))
             counts = (f"{sum(f[v] for f in arrays):,} {v}" for v in ("agree", "disagree", "inconclusive"))
             least = row["worst_digits"][dtype]
             digits = "" if least is None else f"; fewest digits: {least:.1f}"
@@ -84,7 +81,7 @@ def _add_failures(case: Element, failures: Sequence[Mapping[str, Any]], failed: 
     message = said if failed == 1 else f"{said} (the first of {failed} failures)"
     what, kind = ("failure", "disagreement") if failed > crashed else ("error", "crash")
     text = "\n\n".join(map(_told, failures[:SHOWN]))
-    SubElement(case, what, message=_text(message), type=kind).text = _text(text)
+    SubElement(case, what, message=for_xml(message), type=kind).text = for_xml(text)
 
 
 def _told(failure: Mapping[str, Any]) -> str:
@@ -101,14 +98,14 @@ def _not_verified(document: Mapping[str, Any]) -> Iterator[Element]:
     """Skip what the implementation does not support, and what was not drawn."""
     for op in document.get("unsupported", ()):
         case = _case(document, op, "all dtypes")
-        SubElement(case, "skipped", message=_text(f"{document['implementation']} does not support {op}"))
+        SubElement(case, "skipped", message=for_xml(f"{document['implementation']} does not support {op}"))
         yield case
     there = {row["op"] for row in document["layers"]}
     for op in document["coverage"]["ops"]:
         if op not in there:
             case = _case(document, op, "all dtypes")
             drawn = f"was not drawn in {document['architectures']:,} architectures"
-            SubElement(case, "skipped", message=_text(drawn))
+            SubElement(case, "skipped", message=for_xml(drawn))
             yield case
 
 
@@ -116,7 +113,7 @@ def _corpus(document: Mapping[str, Any]) -> Iterator[Element]:
     for result in document["corpus"]:
         case = _case(document, "corpus", " ".join(filter(None, (result["file"], result["dtype"]))))
         if result["verdict"] == "unsupported":
-            SubElement(case, "skipped", message=_text(result["note"]))
+            SubElement(case, "skipped", message=for_xml(result["note"]))
         elif result["verdict"] != "agree":
             mine = [f for f in document["failures"] if (f["corpus"], f["dtype"]) == (result["file"], result["dtype"])]
             _add_failures(case, mine, 1, int(result["verdict"] == "crash"))
@@ -134,9 +131,5 @@ def _regressions(document: Mapping[str, Any]) -> Iterator[Element]:
         name = " ".join(filter(None, (change["op"], change["kind"], change["dtype"], change["what"])))
         case = _case(document, "baseline", name)
         told = f"{change['what']}: {change['base']:.6g} before, {change['new']:.6g} now"
-        SubElement(case, "failure", message=_text(told), type="regression").text = _text(f"{name}: {told}")
+        SubElement(case, "failure", message=for_xml(told), type="regression").text = for_xml(f"{name}: {told}")
         yield case
-
-
-def _text(value: object) -> str:
-    return NOT_XML.sub("\ufffd", str(value))

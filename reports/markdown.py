@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from reports.characters import printable
 from reports.comparison import SLIGHT, Change, Comparison, in_a_sentence
 from reports.coverage import in_brief
+from reports.scope import never_drawn
 from reports.summary import VERDICTS, distinct, in_words, sentence
 
 MOST = 65_536
@@ -65,8 +67,7 @@ def text(value: object, most: int) -> str:
     """Show a stranger's text as text, on one line: no markup, HTML, mention, reference or address is left in it."""
     shown = " ".join(str(value)[: most + 1].split())
     shown = f"{shown[:most]}…" if len(shown) > most else shown
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in shown)
-    shown = _MARKS.sub(lambda mark: _ENTITIES.get(mark[0], _escaped(mark[0])), shown)
+    shown = _MARKS.sub(lambda mark: _ENTITIES.get(mark[0], _escaped(mark[0])), printable(shown))
     return _LINKED.sub(lambda linked: f"{linked[0]}{_BREAK}", shown)
 
 
@@ -174,7 +175,7 @@ def _tensor(tensor: Mapping[str, Any]) -> str:
 
 def _fenced(program: str, language: str) -> str:
     """Fence lines of code in more backticks than they have in a row."""
-    shown = "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in program).strip("\n")
+    shown = printable(program, "\n").strip("\n")
     fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", shown)), 3)
     return f"{fence}{language}\n{shown}\n{fence}"
 
@@ -214,8 +215,7 @@ def _left_out(document: Mapping[str, Any]) -> Iterator[str]:
     yield f"{document['tensors']:,} arrays in {document['seconds']:,.1f} s: {counts}."
     if document["coverage"]["pairs_possible"]:
         yield text(in_brief(document["coverage"]), TEXT)
-    drawn = {row["op"] for row in document["layers"] if row["cases"]}
-    if missing := [op for op in document.get("chosen") or () if op not in drawn]:
+    if missing := never_drawn(document):
         yield f"**Not verified:** {text(', '.join(missing), TEXT)}: in none of these architectures."
     if unsupported := document.get("unsupported"):
         yield f"Not supported, so not drawn: {len(unsupported):,} layers."

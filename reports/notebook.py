@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
+from reports.characters import printable
 from reports.summary import VERDICTS, distinct, sentence
 
 if TYPE_CHECKING:
@@ -88,4 +89,4 @@ def _rows(rows: Iterable[tuple[str, Sequence[str]]]) -> Iterator[str]:
 
 def _text(value: object) -> str:
     """Escape a stranger's text, with what is not printable replaced."""
-    return escape("".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in str(value)))
+    return escape(printable(value, "\n"))

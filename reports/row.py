@@ -38,14 +38,19 @@ class Row:
     @classmethod
     def of(cls, number: int, agreements: Sequence[Agreement], notes: tuple[str, ...] = ()) -> Row:
         """Pack the agreements on an example, one per dtype."""
-        failed = any(a.failure is not None for a in agreements)
-        verdict = "failed" if failed else "agree" if all(a.agrees for a in agreements) else "disagree"
         worst = {}
         for agreement in agreements:
             compared = (t for t in agreement.tensors if t.against == "autograd" and t.verdict != "inconclusive")
             if digits := [t.digits for t in compared if t.digits is not None]:
                 worst[agreement.dtype] = min(digits)
-        return cls(number, agreements[0].digest, verdict, pack(agreements), worst, notes)
+        return cls(number, agreements[0].digest, verdict(agreements), pack(agreements), worst, notes)
+
+
+def verdict(agreements: Sequence[Agreement]) -> str:
+    """Say what the agreements on one example, one per dtype, come to: ``agree``, ``disagree`` or ``failed``."""
+    if any(a.failure is not None for a in agreements):
+        return "failed"
+    return "agree" if all(a.agrees for a in agreements) else "disagree"
 
 
 def line(number: int, agreements: Sequence[Agreement]) -> str:

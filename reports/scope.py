@@ -16,6 +16,12 @@ def not_checked(document: Mapping[str, Any]) -> list[str]:
     return list(_sentences(document))
 
 
+def never_drawn(document: Mapping[str, Any]) -> list[str]:
+    """Return the layers that were asked for by name, and stand in no architecture: of them nothing is known."""
+    drawn = {row["op"] for row in document["layers"] if row["cases"]}
+    return [op for op in document.get("chosen") or () if op not in drawn]
+
+
 def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
     coverage = document["coverage"]
     if document.get("interrupted"):

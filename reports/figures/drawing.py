@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from reports.characters import for_xml
 from reports.samples import MOST_DIGITS
 
 STYLE = Path(__file__).parent / "figure.css"
 """Colours and letters, for light and dark: part of the page, and of every file."""
-
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that no XML 1.0 document may hold, not even escaped (https://www.w3.org/TR/xml/#charsets)."""
 
 LETTER = 6.6
 """Units that a letter of 12 units' height is wide, about."""
@@ -34,7 +31,7 @@ def canvas(name: str, width: float, height: float, title: str, said: str, role: 
         },
     )
     for tag, identity, text in (("title", "title", title), ("desc", "said", said)):
-        SubElement(svg, tag, id=f"figure-{name}-{identity}").text = plain(text)
+        SubElement(svg, tag, id=f"figure-{name}-{identity}").text = for_xml(text)
     return svg
 
 
@@ -57,7 +54,7 @@ def text(parent: Element, x: float, y: float, words: str, look: str = "", anchor
     """Write words."""
     written = _part(parent, "text", look, x=_short(x), y=_short(y))
     written.set("text-anchor", anchor)
-    written.text = plain(words)
+    written.text = for_xml(words)
     return written
 
 
@@ -69,7 +66,7 @@ def rectangle(
     if opacity < 1.0:
         drawn.set("fill-opacity", f"{opacity:.2f}")
     if said:
-        SubElement(drawn, "title").text = plain(said)
+        SubElement(drawn, "title").text = for_xml(said)
     return drawn
 
 
@@ -96,11 +93,6 @@ def square(parent: Element, left: float, top: float, side: float, across: str, u
 def link(parent: Element, target: str) -> Element:
     """Return a group that leads to a view of the page."""
     return SubElement(parent, "a", href=target)
-
-
-def plain(words: str) -> str:
-    """Return words without what XML cannot hold."""
-    return NOT_XML.sub("\ufffd", words)
 
 
 def hue(index: int) -> str:

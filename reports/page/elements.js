@@ -3,7 +3,7 @@
 const SVG = "http://www.w3.org/2000/svg";
 
 function make(tag, attributes = {}, ...children) {
-  const svg = ["svg", "g", "rect", "path", "text", "title", "desc", "line", "tspan"].includes(tag);
+  const svg = ["svg", "rect", "path", "text", "title"].includes(tag);
   const element = svg ? document.createElementNS(SVG, tag) : document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);

@@ -7,14 +7,14 @@ function go(view, given) {
 }
 
 async function route() {
-  const hash = decodeURI(location.hash.slice(1));
+  const hash = location.hash.slice(1);
+  const [view, given] = hash.slice(1).split("?");
   const sections = [...document.querySelectorAll("main > section")];
   const drawn = document.getElementById("drawn");
   let current;
   if (hash.startsWith("/")) {
-    const [view, given] = hash.slice(1).split("?");
-    const made = await (VIEWS[view] ?? (() => missing("There is no such view.")))(new URLSearchParams(location.hash.split("?")[1] ?? given));
-    if (decodeURI(location.hash.slice(1)) !== hash) return; // another was chosen meanwhile
+    const made = await (VIEWS[view] ?? (() => missing("There is no such view.")))(new URLSearchParams(given));
+    if (location.hash.slice(1) !== hash) return; // another was chosen meanwhile
     drawn.replaceChildren(...made.filter(Boolean));
     current = drawn;
   } else {
@@ -24,7 +24,7 @@ async function route() {
   for (const section of sections) section.hidden = section !== current;
   for (const link of document.querySelectorAll("nav a")) {
     const own = link.getAttribute("href");
-    const here = current === drawn ? own === `#/${hash.slice(1).split("?")[0]}` : own === `#${current.id}`;
+    const here = current === drawn ? own === `#/${view}` : own === `#${current.id}`;
     if (here) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }

@@ -33,7 +33,8 @@ async function layerView(given) {
 }
 
 async function architecturesView(given) {
-  const [{ cases }, lines] = [await load(), await listed()];
+  const { cases, layers } = await load();
+  const lines = await listed();
   if (!cases) return missing("This report was made from numbers alone: no single architectures are in it.");
   const asked = { q: given.get("q") ?? "", op: given.get("op") ?? "", verdict: given.get("verdict") ?? "all",
     sort: given.get("sort") ?? "number", down: given.get("down") ?? "", page: Number(given.get("page") ?? 0) };
@@ -55,7 +56,7 @@ async function architecturesView(given) {
   const few = cases.count > lines.length ? `; the first ${thousands(lines.length)} of ${thousands(cases.count)} are listed` : "";
   return [
     heading("Architectures"),
-    filters(asked, Object.keys((await load()).layers)),
+    filters(asked, Object.keys(layers)),
     make("p", { role: "status" }, `${thousands(found.length)} of ${thousands(lines.length)} architectures${few}. `,
       turn(page - 1, "Earlier"), " ", turn(page + 1, "Later"), found.length ? ` ${thousands(page * PAGE_ROWS + 1)} to ${thousands(page * PAGE_ROWS + shown.length)}` : ""),
     make("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Architectures" },

@@ -132,11 +132,13 @@ def test_what_is_not_there_is_said(opened: Opened) -> None:
         ("#/layer?op=Nothing", "No layer Nothing"),
         ("#/architecture?digest=0", "No architecture 0"),
         ("#/strange", "no such view"),
+        ("#/layer?op=%", "No layer %"),
     ):
         page.goto(f"{page.url.partition('#')[0]}{hash}")
         expect(page.locator("#drawn h1")).to_contain_text(words)
-    page.goto(f"{page.url.partition('#')[0]}#nowhere")
-    expect(page.locator("#overview h1")).to_be_visible()
+    for hash in ("#nowhere", "#%"):
+        page.goto(f"{page.url.partition('#')[0]}{hash}")
+        expect(page.locator("#overview h1")).to_be_visible()
 
 
 def test_the_pair_under_the_pointer_is_said(opened: Opened) -> None:
