@@ -35,8 +35,8 @@ def _sentences(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"{op}: PyTorch has nothing to compare with ({reason})."
     if document["inconclusive"]:
         share = 100 * document["inconclusive"] / max(document["tensors"], 1)
-        many = "s are" if document["inconclusive"] > 1 else " is"
-        yield f"{document['inconclusive']:,} array{many} inconclusive ({share:.2g} %): no digit of it is certain."
+        many, them = ("s are", "them") if document["inconclusive"] > 1 else (" is", "it")
+        yield f"{document['inconclusive']:,} array{many} inconclusive ({share:.2g} %): no digit of {them} is certain."
     if not document["corpus"] and not any(pair.startswith(SECOND_ORDER) for pair in document["against"]):
         yield "The gradient of the gradient (--second-order)."
     dtypes = [dtype for dtype in ("float64", "float32", "float16", "complex128") if dtype not in document["dtypes"]]

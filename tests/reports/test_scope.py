@@ -33,6 +33,7 @@ def test_there_is_nothing_to_say_of_a_run_that_left_nothing_out():
         ({"unsupported": ["LSTM", "GRU"]}, "LSTM, GRU: the implementation does not support them."),
         ({"refused": {"Fold": "no"}}, "Fold: PyTorch has nothing to compare with (no)."),
         ({"inconclusive": 1}, "1 array is inconclusive (1 %): no digit of it is certain."),
+        ({"inconclusive": 2}, "2 arrays are inconclusive (2 %): no digit of them is certain."),
         ({"against": {"autograd": {}}}, "The gradient of the gradient (--second-order)."),
         ({"dtypes": {"float64": {}, "float16": {}}}, "Other dtypes: float32, complex128 (--dtype)."),
     ],
